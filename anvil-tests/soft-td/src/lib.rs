@@ -1,0 +1,2 @@
+//! A software TDX platform with its own roots and collateral.
+#![forbid(unsafe_code)]

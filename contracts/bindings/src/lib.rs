@@ -1,0 +1,2 @@
+//! ABI of the Kedge contracts in Rust.
+#![forbid(unsafe_code)]

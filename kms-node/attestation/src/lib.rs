@@ -1,0 +1,2 @@
+//! Quote bytes to VerifiedBoot.
+#![forbid(unsafe_code)]

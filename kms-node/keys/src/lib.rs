@@ -1,0 +1,2 @@
+//! Root secrets, derivation, signing and sealing.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! The KMS node without I/O.
+#![forbid(unsafe_code)]

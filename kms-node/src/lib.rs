@@ -1,0 +1,2 @@
+//! The KMS service.
+#![forbid(unsafe_code)]

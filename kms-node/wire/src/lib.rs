@@ -1,0 +1,31 @@
+//! Messages of the KMS protocol, version 1, with the bytes both sides hash.
+//!
+//! JSON over HTTPS. Unknown fields, wrong lengths and texts above their bound are refused while parsing. What must be equal on
+//! both sides to the byte (report data, additional data, transcript) is computed here and nowhere else.
+#![forbid(unsafe_code)]
+
+mod certificate;
+mod keys;
+mod lease;
+mod limits;
+mod log;
+mod meta;
+mod problem;
+mod release;
+mod transcript;
+
+pub use certificate::{CertificateRequest, CertificateResponse};
+pub use keys::{AppKeys, SecretBytes};
+pub use lease::{LeaseClaims, LeaseResponse};
+pub use limits::*;
+pub use log::{ConsistencyProof, InclusionProof, LogEntry, LogPosition, ReleaseKind, SignedTreeHead};
+pub use meta::{EnvPublicKey, EpochIdentity, Meta};
+pub use problem::{Problem, ProblemCode};
+pub use release::{AppKeysResponse, ChallengeResponse, Decision, Evidence};
+pub use transcript::{LeaseTranscript, ReleaseTranscript, evidence_report_data};
+
+pub use kms_types::{
+    AppId, Blob, BlobTooLong, BlockHash, BlockRef, ChainAddress, ChainId, ComposeHash, DeviceId,
+    EventLogEntry, InstanceId, KeyEpoch, KmsIdentity, OsImageHash, ProvenBlock, ReportData, ReportTag,
+    UnixTime,
+};

@@ -1,0 +1,2 @@
+//! A trust domain as its software sees it.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! Guest utility and verifier's desk.
+#![forbid(unsafe_code)]

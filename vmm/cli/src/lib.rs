@@ -1,0 +1,2 @@
+//! The kedge command line.
+#![forbid(unsafe_code)]
