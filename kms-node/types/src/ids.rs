@@ -52,6 +52,11 @@ fixed_bytes! {
     KmsIdentity, 32
 }
 
+fixed_bytes! {
+    /// Random bytes the host keeps beside an instance's disk; they decide its [`InstanceId`].
+    InstanceSeed, 20
+}
+
 impl ComposeHash {
     /// Hashes the raw bytes of an app-compose.json; the document is never canonicalised.
     pub fn of(document: &[u8]) -> Self {
@@ -68,9 +73,9 @@ impl DeviceId {
 
 impl InstanceId {
     /// Derives the id of the instance that keeps `seed` beside its disk.
-    pub fn derive(seed: &[u8; 20], app: &AppId) -> Self {
+    pub fn derive(seed: &InstanceSeed, app: &AppId) -> Self {
         let digest: [u8; 32] = Sha256::new()
-            .chain_update(seed)
+            .chain_update(seed.as_bytes())
             .chain_update(app.as_bytes())
             .finalize()
             .into();

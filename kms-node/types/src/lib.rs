@@ -22,8 +22,8 @@ pub use chain::{BlockHash, BlockRef, ChainAddress, ChainId, KeyEpoch, ProvenBloc
 pub use encode::length_prefixed;
 pub use event::{EventLogEntry, MAX_EVENT_PAYLOAD, RUNTIME_EVENT_TYPE};
 pub use ids::{
-    AppId, AttestationRoot, ComposeHash, DeviceId, Fmspc, HostConfigHash, InstanceId, KeyProviderHash,
-    KmsIdentity, MrAggregated, MrSystem, OsImageHash,
+    AppId, AttestationRoot, ComposeHash, DeviceId, Fmspc, HostConfigHash, InstanceId, InstanceSeed,
+    KeyProviderHash, KmsIdentity, MrAggregated, MrSystem, OsImageHash,
 };
 pub use measure::{MrSeam, Mrtd, OsMeasurement, Rtmr, TdConfigId};
 pub use report::{ReportData, ReportTag};

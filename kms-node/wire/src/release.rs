@@ -4,7 +4,9 @@ use crate::{
     limits::{CHALLENGE_LEN, MAX_IMAGE_PROOF, MAX_QUOTE},
     log::LogPosition,
 };
-use kms_types::{Blob, BlockHash, ChainAddress, ChainId, EventLogEntry, KeyEpoch, ProvenBlock, UnixTime};
+use kms_types::{
+    Blob, BlockHash, ChainAddress, ChainId, EventLogEntry, InstanceSeed, KeyEpoch, ProvenBlock, UnixTime,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -44,6 +46,11 @@ pub struct Evidence {
     pub image_proof: Blob<MAX_IMAGE_PROOF>,
     /// The VMM's description of the VM, as text. Bound into the report data, judged by nobody here.
     pub vm_config: String,
+    /// Seed the instance id was derived from; absent only when the app has no instance id. Checked against the measured
+    /// `instance-id` event, so it needs no place in the report data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub instance_seed: Option<InstanceSeed>,
     /// Epoch asked for; the network's current one when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<u32>)]
