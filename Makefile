@@ -1,0 +1,76 @@
+# Kedge. `make demo` shows the main job; `make test` runs every test; both install what they need and say so.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
+DEMO_FLAGS ?=
+FUZZ_SECONDS ?= 60
+PROGRAMS := --bin kedge --bin kms-node --bin soft-td --bin tdxctl
+# cargo-nextest when it is there: faster, and one process a test. Plain `cargo test` runs the same tests.
+NEXTEST := $(shell command -v cargo-nextest >/dev/null 2>&1 && echo yes)
+
+.PHONY: help demo test test-rust test-contracts test-vectors check fmt clippy deny advisories docs contracts contracts-check bench fuzz clean install-demo install-test
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: install-demo ## The main job on this machine: keys released to a registered app, refused after revocation
+	@echo ">> building kedge, kms-node, soft-td, tdxctl (the first build takes some minutes)"
+	cargo build --workspace $(PROGRAMS)
+	"$(TARGET)/debug/kedge" demo $(DEMO_FLAGS)
+
+test: install-test test-contracts test-vectors test-rust ## Every test: Solidity, key vectors, Rust on real Anvil and PostgreSQL
+
+test-contracts: install-test
+	cd contracts && npm test
+
+test-vectors: install-test
+	"$(TARGET)/python/bin/python" kms-node/keys/vectors/check.py
+
+test-rust: install-test
+	# The scenarios start the real programs.
+	cargo build --workspace $(PROGRAMS)
+	if [ "$(NEXTEST)" = yes ]; then cargo nextest run --workspace; else cargo test --workspace; fi
+
+check: install-test fmt clippy docs deny contracts-check ## Formatting, lints, documentation, licences, committed contract artifacts
+
+fmt:
+	cargo fmt --all --check
+
+clippy:
+	cargo clippy --workspace --all-targets -- -D warnings
+
+docs:
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
+
+deny:
+	@if ! command -v cargo-deny >/dev/null 2>&1; then echo ">> installing cargo-deny (licences and sources of dependencies)"; cargo install --quiet --locked cargo-deny --version 0.20.2 --no-default-features; fi
+	cargo deny --all-features --offline check licenses bans sources
+
+advisories: ## Known vulnerabilities of dependencies (fetches the RustSec database)
+	cargo deny check advisories
+
+contracts: install-demo ## Compiles the contracts and writes contracts/artifacts
+	cargo run --release --manifest-path contracts/compile/Cargo.toml
+
+contracts-check: install-test
+	contracts/tools/check-artifacts
+
+bench: install-demo ## Figures of docs/benchmarks.md, written to target/bench.json
+	cargo run --release --package anvil-tests --bin kedge-bench
+
+fuzz: ## Every fuzz target for FUZZ_SECONDS each
+	.ci/fuzz $(FUZZ_SECONDS)
+
+clean:
+	cargo clean
+	rm -rf contracts/node_modules contracts/out contracts/cache
+
+install-demo:
+	@.ci/install demo
+
+install-test:
+	@.ci/install test
