@@ -1,0 +1,2 @@
+//! Starts and stops the node.
+fn main() {}
