@@ -29,6 +29,17 @@ impl ReleaseKind {
             Self::KmsKeys => 4,
         }
     }
+
+    /// The kind with that byte.
+    pub const fn from_code(code: u8) -> Option<Self> {
+        match code {
+            1 => Some(Self::AppKeys),
+            2 => Some(Self::Lease),
+            3 => Some(Self::Certificate),
+            4 => Some(Self::KmsKeys),
+            _ => None,
+        }
+    }
 }
 
 /// One release.
@@ -82,6 +93,61 @@ impl LogEntry {
         out.extend_from_slice(&self.time.0.to_be_bytes());
         out
     }
+}
+
+/// Takes a leaf apart, front to back.
+struct LeafReader<'a>(&'a [u8]);
+
+impl LeafReader<'_> {
+    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (head, rest) = self.0.split_first_chunk::<N>()?;
+        self.0 = rest;
+        Some(*head)
+    }
+}
+
+impl LogEntry {
+    /// Reads a leaf back; `None` unless every byte of it has its meaning.
+    pub fn from_leaf_bytes(leaf: &[u8]) -> Option<Self> {
+        let mut from = LeafReader(leaf);
+        let [kind] = from.take()?;
+        let entry = Self {
+            kind: ReleaseKind::from_code(kind)?,
+            app_id: AppId::new(from.take()?),
+            instance_id: InstanceId::new(from.take()?),
+            compose_hash: ComposeHash::new(from.take()?),
+            os_image_hash: OsImageHash::new(from.take()?),
+            device_id: DeviceId::new(from.take()?),
+            key_epoch: KeyEpoch(u32::from_be_bytes(from.take()?)),
+            block: BlockRef {
+                number: u64::from_be_bytes(from.take()?),
+                hash: kms_types::BlockHash::new(from.take()?),
+            },
+            time: UnixTime(u64::from_be_bytes(from.take()?)),
+        };
+        from.0.is_empty().then_some(entry)
+    }
+}
+
+/// An entry with its index.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct IndexedEntry {
+    /// Index of its leaf.
+    pub index: u64,
+    /// The leaf.
+    pub entry: LogEntry,
+}
+
+/// A page of the log (`GET /v1/log/entries`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LogEntries {
+    /// Entries in the order of the log.
+    pub entries: Vec<IndexedEntry>,
+    /// Where the next page starts; absent when there is none yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<u64>,
 }
 
 /// A signed tree head.

@@ -1,0 +1,247 @@
+//! The sections, one struct each.
+
+use super::ConfigProblem;
+use kms_types::{ChainAddress, ChainId, InstanceSeed};
+use serde::{Deserialize, de::DeserializeOwned};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use toml::{Table, Value};
+
+/// The whole configuration. The comments of the default file say what each value means.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Listening and its bounds.
+    pub server: ServerConfig,
+    /// The chain to answer to.
+    pub chain: ChainConfig,
+    /// Where collateral comes from.
+    pub collateral: CollateralConfig,
+    /// The TD the node runs in.
+    pub td: TdConfig,
+    /// Root and lifetimes.
+    pub keys: KeysConfig,
+    /// Release log and floors.
+    pub database: DatabaseConfig,
+    /// Rate limits.
+    pub limits: LimitsConfig,
+    /// Own log output.
+    pub log: LogConfig,
+}
+
+macro_rules! section {
+    ($(#[$meta:meta])* $name:ident { $($(#[$field_meta:meta])* $field:ident: $kind:ty,)+ }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        pub struct $name { $($(#[$field_meta])* pub $field: $kind,)+ }
+    };
+}
+
+section! {
+    /// `[server]`
+    ServerConfig {
+        /// Address and port.
+        listen: SocketAddr,
+        /// Names beside `kms.kedge.internal`.
+        names: Vec<String>,
+        /// Open connections.
+        max_connections: usize,
+        /// Requests in work.
+        max_in_flight: usize,
+        /// Bound on handshake, head and body, each.
+        read_timeout_ms: u64,
+        /// Bound on a request.
+        request_timeout_ms: u64,
+        /// Bound on draining.
+        drain_timeout_ms: u64,
+    }
+}
+section! {
+    /// `[chain]`
+    ChainConfig {
+        /// EIP-155 id.
+        chain_id: ChainId,
+        /// KmsAuthority.
+        contract: ChainAddress,
+        /// HTTP endpoint.
+        http: String,
+        /// WebSocket endpoint, or empty.
+        ws: String,
+        /// Oldest head that decides.
+        max_head_age_s: u64,
+        /// One RPC call.
+        request_timeout_ms: u64,
+        /// Polling without a WebSocket.
+        poll_interval_ms: u64,
+        /// Gas of a policy call.
+        gas_limit: u64,
+        /// The operator says this is a development network.
+        development: bool,
+    }
+}
+section! {
+    /// `[collateral]`
+    CollateralConfig {
+        /// PCS or PCCS.
+        pcs_url: String,
+        /// Root CA's revocation list, or empty.
+        root_crl_url: String,
+        /// Disk cache, or empty.
+        cache_dir: PathBuf,
+        /// Head start of a refresh.
+        refresh_before_s: u64,
+        /// Longest time without a refresh.
+        refresh_every_s: u64,
+        /// One request.
+        request_timeout_ms: u64,
+    }
+}
+section! {
+    /// `[td]`
+    TdConfig {
+        /// `tsm` or `socket:PATH`.
+        device: String,
+        /// Proof of the own image, or empty.
+        image_proof_file: PathBuf,
+        /// Seed of the own instance id, hex, or empty.
+        instance_seed: String,
+        /// Whether a zero MRCONFIGID is accepted.
+        allow_zero_config_id: bool,
+        /// Own quotes.
+        requote_interval_s: u64,
+    }
+}
+section! {
+    /// `[keys]`
+    KeysConfig {
+        /// Sealed root.
+        root_file: PathBuf,
+        /// What seals it.
+        seal: Seal,
+        /// Wrapping key, or empty.
+        keyfile: PathBuf,
+        /// Life of a lease.
+        lease_s: u64,
+        /// Life of a certificate.
+        certificate_s: u64,
+    }
+}
+section! {
+    /// `[database]`
+    DatabaseConfig {
+        /// `sqlite:…` or `postgres://…`; may hold a password, so it is never logged.
+        url: String,
+        /// Connections.
+        max_connections: u32,
+        /// Waiting for one.
+        timeout_ms: u64,
+    }
+}
+section! {
+    /// `[limits]`
+    LimitsConfig {
+        /// Sustained, per peer.
+        peer_per_s: u32,
+        /// At once, per peer.
+        peer_burst: u32,
+        /// Sustained, per platform.
+        device_per_s: u32,
+        /// At once, per platform.
+        device_burst: u32,
+        /// Sustained, per app.
+        app_per_s: u32,
+        /// At once, per app.
+        app_burst: u32,
+    }
+}
+section! {
+    /// `[log]`
+    LogConfig {
+        /// Shape of a line.
+        format: LogFormat,
+        /// Filter directives.
+        filter: String,
+    }
+}
+
+/// What wraps the root at rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Seal {
+    /// A key only this TD can have.
+    Td,
+    /// A key in a file; development networks alone.
+    Keyfile,
+}
+
+/// Shape of the log output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines.
+    Json,
+}
+
+impl ServerConfig {
+    /// Bound on handshake, head and body, each.
+    pub const fn read_timeout(&self) -> Duration {
+        Duration::from_millis(self.read_timeout_ms)
+    }
+    /// Bound on a request.
+    pub const fn request_timeout(&self) -> Duration {
+        Duration::from_millis(self.request_timeout_ms)
+    }
+}
+
+impl TdConfig {
+    /// The seed, when there is one.
+    ///
+    /// # Errors
+    /// When it is not 20 bytes of hex.
+    pub fn seed(&self) -> Result<Option<InstanceSeed>, kms_types::ParseBytesError> {
+        (!self.instance_seed.is_empty()).then(|| self.instance_seed.parse()).transpose()
+    }
+}
+
+/// Reads every section, collecting what is wrong with each.
+pub(super) fn read(mut table: Table, problems: &mut Vec<ConfigProblem>) -> Option<Config> {
+    let server = section(&mut table, "server", problems);
+    let chain = section(&mut table, "chain", problems);
+    let collateral = section(&mut table, "collateral", problems);
+    let td = section(&mut table, "td", problems);
+    let keys = section(&mut table, "keys", problems);
+    let database = section(&mut table, "database", problems);
+    let limits = section(&mut table, "limits", problems);
+    let log = section(&mut table, "log", problems);
+    for (section, _) in table {
+        problems.push(ConfigProblem::Section { section, message: "no such section".to_owned() });
+    }
+    Some(Config {
+        server: server?,
+        chain: chain?,
+        collateral: collateral?,
+        td: td?,
+        keys: keys?,
+        database: database?,
+        limits: limits?,
+        log: log?,
+    })
+}
+
+fn section<T: DeserializeOwned>(
+    table: &mut Table,
+    name: &str,
+    problems: &mut Vec<ConfigProblem>,
+) -> Option<T> {
+    let value = table.remove(name).unwrap_or_else(|| Value::Table(Table::new()));
+    value
+        .try_into()
+        .map_err(|error: toml::de::Error| {
+            problems.push(ConfigProblem::Section {
+                section: name.to_owned(),
+                message: error.message().to_owned(),
+            });
+        })
+        .ok()
+}
