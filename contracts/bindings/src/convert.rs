@@ -1,8 +1,9 @@
-//! Boot records from Rust to the ABI. The way back does not exist: a record is made from verified evidence only.
+//! Boot records from Rust to the ABI. The way back does not exist: a record is made from verified evidence only. TCB statuses
+//! are the numbers of the Solidity enum.
 
 use crate::abi::KmsAuthority;
 use alloy_primitives::{Address, Bytes, FixedBytes};
-use kms_types::{BootInfo, BootRecord};
+use kms_types::{BootInfo, BootRecord, TcbStatus};
 
 impl From<&BootInfo> for KmsAuthority::AppBootInfo {
     fn from(info: &BootInfo) -> Self {
@@ -36,5 +37,20 @@ impl From<&BootRecord> for KmsAuthority::BootRecord {
             hostConfigHash: FixedBytes(record.host_config_hash.to_bytes()),
             keyEpoch: record.key_epoch.0,
         }
+    }
+}
+
+/// The status's number in the contracts' enum, as `allowTcbStatus` takes it and `tcbPolicy` sets its bit.
+pub const fn tcb_status_code(status: TcbStatus) -> u8 {
+    match status {
+        TcbStatus::UpToDate => 0,
+        TcbStatus::SWHardeningNeeded => 1,
+        TcbStatus::ConfigurationNeeded => 2,
+        TcbStatus::ConfigurationAndSWHardeningNeeded => 3,
+        TcbStatus::TDRelaunchAdvised => 4,
+        TcbStatus::TDRelaunchAdvisedConfigurationNeeded => 5,
+        TcbStatus::OutOfDate => 6,
+        TcbStatus::OutOfDateConfigurationNeeded => 7,
+        TcbStatus::Revoked => 8,
     }
 }

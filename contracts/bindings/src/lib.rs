@@ -8,11 +8,14 @@
 pub mod abi;
 mod answer;
 mod convert;
+#[cfg(feature = "deploy")]
+pub mod deploy;
 mod network;
 pub mod question;
 mod revert;
 
 pub use answer::{Answer, AnswerError, Denial, MAX_ANSWER, decode_answer};
+pub use convert::tcb_status_code;
 pub use network::{
     EpochIdentity, K256_PUBKEY_LEN, MAX_NETWORK_STATE, NetworkState, NetworkStateError, decode_kms_identity,
     decode_network_state,
