@@ -1,0 +1,75 @@
+//! What a quote says about itself before anything is verified: enough to choose collateral for it, no more.
+
+use crate::{AttestationError, Mismatch, quote::Quote, roots::PckChain};
+use dcap_qvl::{
+    config::{ParsedCert, PckCa as QvlPckCa, X509Codec},
+    intel,
+    x509::X509CertBackend,
+};
+use kms_types::{AttestationRoot, Fmspc};
+
+/// Which of the two authorities issued a PCK certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PckCa {
+    /// Platforms registered as a whole (multi-package).
+    Platform,
+    /// Single processors.
+    Processor,
+}
+
+impl PckCa {
+    /// As the certification service spells it in a request.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Platform => "platform",
+            Self::Processor => "processor",
+        }
+    }
+}
+
+/// A quote's own words, unverified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QuoteDescription {
+    /// 4 or 5.
+    pub version: u16,
+    /// Platform family named by the PCK certificate.
+    pub fmspc: Fmspc,
+    /// Issuer named by the PCK certificate.
+    pub pck_ca: PckCa,
+    /// Root at the end of its chain.
+    pub attestation_root: AttestationRoot,
+}
+
+/// Reads a quote without verifying it.
+///
+/// # Errors
+/// When it does not parse as a TD quote with a PCK chain.
+pub fn describe(quote: &[u8]) -> Result<QuoteDescription, AttestationError> {
+    let parsed = Quote::parse(quote)?;
+    let chain = PckChain::parse(parsed.pck_chain)?;
+    let extension = intel::parse_pck_extension(&chain.pck_der).map_err(|e| malformed(&format!("{e:#}")))?;
+    let issuer = X509CertBackend::from_der(&chain.pck_der)
+        .map_err(|e| malformed(&format!("{e:#}")))?
+        .pck_ca();
+    let pck_ca = match issuer {
+        Some(QvlPckCa::Platform) => PckCa::Platform,
+        Some(QvlPckCa::Processor) => PckCa::Processor,
+        None => {
+            return Err(AttestationError::Format(Mismatch::new(
+                "issuer of the PCK certificate",
+                "a Platform or Processor CA",
+                "another name",
+            )));
+        }
+    };
+    Ok(QuoteDescription {
+        version: parsed.header.version,
+        fmspc: Fmspc::new(extension.fmspc),
+        pck_ca,
+        attestation_root: chain.root,
+    })
+}
+
+fn malformed(error: &str) -> AttestationError {
+    AttestationError::Bounds(Mismatch::new("PCK certificate", "Intel SGX extension", error))
+}

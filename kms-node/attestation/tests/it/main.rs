@@ -1,0 +1,5 @@
+//! Integration tests: real Intel quotes and collateral, simulated platforms, corrupted evidence.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+mod real_quotes;
+mod samples;
