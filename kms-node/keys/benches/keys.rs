@@ -1,0 +1,2 @@
+//! Cost of what a release does with keys.
+fn main() {}
