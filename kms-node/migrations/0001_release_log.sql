@@ -25,9 +25,7 @@ INSERT INTO log_head (id, turn, size, root, signed_at, signature) VALUES (1, 0, 
 CREATE TABLE chain_floor (
     chain_id BIGINT NOT NULL PRIMARY KEY,
     number BIGINT NOT NULL,
-    hash TEXT NOT NULL,
-    state_root TEXT NOT NULL,
-    timestamp BIGINT NOT NULL
+    hash TEXT NOT NULL
 );
 -- Highest TCB evaluation data number seen per platform family; lower collateral is refused.
 CREATE TABLE collateral_floor (

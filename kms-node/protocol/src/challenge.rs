@@ -40,7 +40,9 @@ pub enum ChallengeError {
     #[error("challenge: expected an unused one, got one that was used; ask for a new one")]
     Used,
     /// More unexpired used challenges than can be remembered.
-    #[error("challenges: expected fewer than {MAX_USED} used within {CHALLENGE_SECONDS} s; try again in a minute")]
+    #[error(
+        "challenges: expected fewer than {MAX_USED} used within {CHALLENGE_SECONDS} s; try again in a minute"
+    )]
     Full,
 }
 
@@ -99,10 +101,16 @@ impl Challenges {
         let fresh = self.parse(challenge)?;
         // Q7: a recorded quote must not be worth anything later.
         if now >= fresh.expires_at {
-            return Err(ChallengeError::Expired { expires_at: fresh.expires_at, now });
+            return Err(ChallengeError::Expired {
+                expires_at: fresh.expires_at,
+                now,
+            });
         }
         let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        if used.get(&window(fresh.expires_at)).is_some_and(|set| set.contains(&fresh.id)) {
+        if used
+            .get(&window(fresh.expires_at))
+            .is_some_and(|set| set.contains(&fresh.id))
+        {
             return Err(ChallengeError::Used);
         }
         Ok(fresh)
@@ -116,7 +124,10 @@ impl Challenges {
     pub fn spend(&self, challenge: FreshChallenge, now: UnixTime) -> Result<(), ChallengeError> {
         // Q7: time has passed since the first check; what expired meanwhile may already be forgotten by the set.
         if now >= challenge.expires_at {
-            return Err(ChallengeError::Expired { expires_at: challenge.expires_at, now });
+            return Err(ChallengeError::Expired {
+                expires_at: challenge.expires_at,
+                now,
+            });
         }
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         let current = window(now);
@@ -125,7 +136,11 @@ impl Challenges {
         if used.values().map(HashSet::len).sum::<usize>() >= self.capacity {
             return Err(ChallengeError::Full);
         }
-        if used.entry(window(challenge.expires_at)).or_default().insert(challenge.id) {
+        if used
+            .entry(window(challenge.expires_at))
+            .or_default()
+            .insert(challenge.id)
+        {
             Ok(())
         } else {
             Err(ChallengeError::Used)
@@ -138,7 +153,10 @@ impl Challenges {
         hmac::verify(&self.key, signed, mac).map_err(|_| ChallengeError::Unknown)?;
         let expiry = signed.last_chunk::<8>().ok_or(ChallengeError::Unknown)?;
         let id = mac.first_chunk::<16>().ok_or(ChallengeError::Unknown)?;
-        Ok(FreshChallenge { id: *id, expires_at: UnixTime(u64::from_be_bytes(*expiry)) })
+        Ok(FreshChallenge {
+            id: *id,
+            expires_at: UnixTime(u64::from_be_bytes(*expiry)),
+        })
     }
 }
 
@@ -170,7 +188,10 @@ mod tests {
     #[test]
     fn q7_challenge_of_another_node_is_refused() {
         let (challenge, _) = node(1).issue([7; 24], NOW);
-        assert_eq!(node(2).check(challenge.as_bytes(), NOW), Err(ChallengeError::Unknown));
+        assert_eq!(
+            node(2).check(challenge.as_bytes(), NOW),
+            Err(ChallengeError::Unknown)
+        );
     }
 
     #[test]
@@ -183,7 +204,10 @@ mod tests {
             assert_eq!(node.check(&bytes, NOW), Err(ChallengeError::Unknown), "bit {bit}");
         }
         assert_eq!(node.check(&[], NOW), Err(ChallengeError::Unknown));
-        assert_eq!(node.check(&challenge.as_bytes()[..63], NOW), Err(ChallengeError::Unknown));
+        assert_eq!(
+            node.check(&challenge.as_bytes()[..63], NOW),
+            Err(ChallengeError::Unknown)
+        );
     }
 
     #[test]
@@ -192,7 +216,10 @@ mod tests {
         let (challenge, expires_at) = node.issue([7; 24], NOW);
         let last = UnixTime(expires_at.0 - 1);
         let fresh = node.check(challenge.as_bytes(), last).unwrap();
-        let expired = ChallengeError::Expired { expires_at, now: expires_at };
+        let expired = ChallengeError::Expired {
+            expires_at,
+            now: expires_at,
+        };
         assert_eq!(node.check(challenge.as_bytes(), expires_at), Err(expired));
         assert_eq!(node.spend(fresh, expires_at), Err(expired));
     }
@@ -210,7 +237,10 @@ mod tests {
         assert_eq!(node.spend(issue(3, NOW), NOW), Err(ChallengeError::Full));
         let first = issue(0, NOW);
         let before_expiry = UnixTime(NOW.0 + CHALLENGE_SECONDS - 1);
-        assert!(node.spend(first, before_expiry).is_err(), "still remembered while unexpired");
+        assert!(
+            node.spend(first, before_expiry).is_err(),
+            "still remembered while unexpired"
+        );
         let later = UnixTime(NOW.0 + CHALLENGE_SECONDS + WINDOW);
         node.spend(issue(4, later), later).unwrap();
     }

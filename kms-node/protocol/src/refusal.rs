@@ -1,0 +1,96 @@
+//! Why a request gets nothing, and the one place where that becomes a problem document.
+
+use crate::{ChallengeError, EpochError};
+use attestation::AttestationError;
+use kms_keys::KeyError;
+use kms_types::BlockRef;
+use kms_wire::{Problem, ProblemCode};
+
+/// A refused request.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Refusal {
+    /// Readable JSON that is not a request of the protocol.
+    #[error("{what}: expected {expected}, got {actual}")]
+    Malformed {
+        /// Which part.
+        what: &'static str,
+        /// What the protocol says.
+        expected: String,
+        /// What came.
+        actual: String,
+    },
+    /// The challenge is not good.
+    #[error(transparent)]
+    Challenge(#[from] ChallengeError),
+    /// The evidence does not hold.
+    #[error("evidence")]
+    Attestation(#[from] AttestationError),
+    /// The contract says no.
+    #[error("denied at block {block}: {reason}")]
+    Denied {
+        /// The contract's reason.
+        reason: String,
+        /// The block that decided.
+        block: BlockRef,
+    },
+    /// No keys of that epoch.
+    #[error(transparent)]
+    Epoch(#[from] EpochError),
+    /// The certificate request is not for this app.
+    #[error("certificate request")]
+    Certificate(#[source] kms_keys::CaError),
+    /// An answer above its own bound.
+    #[error("answer: expected at most {limit} bytes")]
+    Sealing {
+        /// The bound.
+        limit: usize,
+    },
+    /// A key operation failed.
+    #[error("key operation")]
+    Keys(#[from] KeyError),
+}
+
+impl Refusal {
+    /// The problem document, without the id of the request.
+    pub fn problem(&self) -> Problem {
+        match self {
+            Self::Malformed { .. } => Problem::new(ProblemCode::Malformed, self.to_string()),
+            Self::Certificate(error) => {
+                Problem::new(ProblemCode::Malformed, format!("certificate request: {error}"))
+            }
+            Self::Challenge(ChallengeError::Full) => Problem::new(ProblemCode::Busy, self.to_string()),
+            Self::Challenge(_) => Problem::new(ProblemCode::StaleChallenge, self.to_string()),
+            Self::Attestation(error) => attestation(error),
+            Self::Denied { reason, block } => denied(self.to_string(), reason.clone(), *block),
+            Self::Epoch(EpochError::BelowMinimum { block, .. }) => denied(
+                format!("denied at block {block}: {self}"),
+                self.to_string(),
+                *block,
+            ),
+            Self::Epoch(EpochError::AboveCurrent { .. } | EpochError::NotHeld { .. }) => {
+                Problem::new(ProblemCode::NotFound, self.to_string())
+            }
+            // What failed inside is nobody's business outside.
+            Self::Keys(_) | Self::Sealing { .. } => {
+                Problem::new(ProblemCode::Internal, "the node failed; its log says why")
+            }
+        }
+    }
+}
+
+fn attestation(error: &AttestationError) -> Problem {
+    Problem {
+        check: Some(error.check().to_owned()),
+        expected: Some(error.expected()),
+        actual: Some(error.actual()),
+        ..Problem::new(ProblemCode::AttestationFailed, error.to_string())
+    }
+}
+
+fn denied(detail: String, reason: String, block: BlockRef) -> Problem {
+    Problem {
+        reason: Some(reason),
+        block: Some(block),
+        ..Problem::new(ProblemCode::Denied, detail)
+    }
+}

@@ -1,0 +1,145 @@
+//! Prometheus metrics of one node: requests, refusals, time of each stage of a release. No metric carries an app, a device
+//! or an address.
+
+use kms_wire::ProblemCode;
+use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder};
+use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Mutex, PoisonError},
+    time::Instant,
+};
+
+/// Upper bounds of the histograms, in seconds.
+const BUCKETS: [f64; 14] =
+    [0.000_02, 0.000_05, 0.000_1, 0.000_2, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 2.0];
+
+/// A stage of a release.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Stage {
+    /// Body to evidence.
+    Decode,
+    /// Finding collateral.
+    Collateral,
+    /// Quote.
+    Verify,
+    /// Event log, image proof.
+    Boot,
+    /// Contract.
+    Decide,
+    /// Release log.
+    Log,
+    /// Derivation, sealing, signature.
+    Seal,
+}
+
+impl Stage {
+    const ALL: [(Self, &'static str); 7] = [
+        (Self::Decode, "decode"),
+        (Self::Collateral, "collateral"),
+        (Self::Verify, "verify"),
+        (Self::Boot, "boot"),
+        (Self::Decide, "decide"),
+        (Self::Log, "log"),
+        (Self::Seal, "seal"),
+    ];
+}
+
+/// Handles of one node. Nothing global: several nodes in one process keep theirs apart.
+pub struct Metrics {
+    recorder: PrometheusRecorder,
+    handle: PrometheusHandle,
+    stages: HashMap<Stage, Histogram>,
+    requests: Mutex<HashMap<(&'static str, u16), (Counter, Histogram)>>,
+    refusals: Mutex<HashMap<ProblemCode, Counter>>,
+    /// Open connections.
+    pub connections: Gauge,
+    /// Requests in work.
+    pub in_flight: Gauge,
+    /// Number of the newest proven head.
+    pub head_number: Gauge,
+    /// 1 while the node itself is allowed.
+    pub node_allowed: Gauge,
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+const METADATA: Metadata<'static> = Metadata::new("kms_node", Level::INFO, None);
+
+fn key(name: &'static str, labels: &[(&'static str, String)]) -> Key {
+    Key::from_parts(name, labels.iter().map(|(name, value)| Label::new(*name, value.clone())).collect::<Vec<_>>())
+}
+
+impl Metrics {
+    /// Registers every metric.
+    ///
+    /// # Errors
+    /// When the bounds of the histograms are refused.
+    pub fn new() -> Result<Self, BuildError> {
+        let recorder = PrometheusBuilder::new().set_buckets(&BUCKETS)?.build_recorder();
+        let stages = Stage::ALL.map(|(stage, name)| {
+            let key = key("kedge_kms_stage_seconds", &[("stage", name.to_owned())]);
+            (stage, recorder.register_histogram(&key, &METADATA))
+        });
+        let gauge = |name| recorder.register_gauge(&key(name, &[]), &METADATA);
+        Ok(Self {
+            handle: recorder.handle(),
+            stages: stages.into_iter().collect(),
+            requests: Mutex::default(),
+            refusals: Mutex::default(),
+            connections: gauge("kedge_kms_connections"),
+            in_flight: gauge("kedge_kms_requests_in_flight"),
+            head_number: gauge("kedge_kms_chain_head_number"),
+            node_allowed: gauge("kedge_kms_node_allowed"),
+            recorder,
+        })
+    }
+
+    /// Records how long a stage took since `from`, and starts the next.
+    pub fn stage(&self, stage: Stage, from: &mut Instant) {
+        let now = Instant::now();
+        if let Some(histogram) = self.stages.get(&stage) {
+            histogram.record(now.duration_since(*from).as_secs_f64());
+        }
+        *from = now;
+    }
+
+    /// Records an answered request. `route` is the pattern, never the path a client sent.
+    pub fn request(&self, route: &'static str, status: u16, from: Instant) {
+        let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        let (counter, histogram) = requests.entry((route, status)).or_insert_with(|| {
+            let labels = [("route", route.to_owned()), ("status", status.to_string())];
+            (
+                self.recorder.register_counter(&key("kedge_kms_requests_total", &labels), &METADATA),
+                self.recorder.register_histogram(&key("kedge_kms_request_seconds", &labels), &METADATA),
+            )
+        });
+        counter.increment(1);
+        histogram.record(from.elapsed().as_secs_f64());
+    }
+
+    /// Counts a refusal.
+    pub fn refusal(&self, code: ProblemCode) {
+        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        let counter = refusals.entry(code).or_insert_with(|| {
+            let name = kms_wire::Problem::new(code, "").kind.replace("urn:kedge:problem:", "");
+            self.recorder.register_counter(&key("kedge_kms_refusals_total", &[("code", name)]), &METADATA)
+        });
+        counter.increment(1);
+    }
+
+    /// The exposition format.
+    pub fn render(&self) -> String {
+        self.handle.render()
+    }
+
+    /// Folds what was recorded into the histograms; unfolded records take memory.
+    pub fn upkeep(&self) {
+        self.handle.run_upkeep();
+    }
+}
