@@ -1,2 +1,35 @@
 //! Follows the chain and turns what it proved into decisions.
+//!
+//! [`Bridge::start`] follows head and finalized block at pinned hashes, keeps the state decisions rest on proven against
+//! their headers, and answers [`Bridge::decide`] and [`Bridge::network`] from it without asking anyone. A grant holds
+//! at the finalized block and at the head; a denial acts as soon as the head shows it. Refused: any decision over a head
+//! that is too old, over an older finalized block than was ever acted on, or over anything a provider merely claims.
+//!
+//! How evidence is fetched ([`HeaderSource`], [`EvidenceSource`]) is apart from what it proves (crate
+//! `authority-policy`): a source that asks several providers, or a light client, takes the place of [`Endpoint`].
 #![forbid(unsafe_code)]
+
+mod bridge;
+mod cold;
+mod config;
+mod decision;
+mod error;
+mod follower;
+mod memo;
+mod network;
+mod ports;
+mod rpc;
+mod snapshot;
+mod source;
+mod status;
+
+pub use authority_policy::{Hardfork, HardforkRule, Subject, Verdict};
+pub use bridge::Bridge;
+pub use config::BridgeConfig;
+pub use decision::{Decided, Finality};
+pub use error::BridgeError;
+pub use network::NetworkState;
+pub use ports::{Clock, FloorError, HeightFloor, SystemClock};
+pub use rpc::Endpoint;
+pub use source::{Evidence, EvidenceSource, HeaderSource, Tip, Want};
+pub use status::ChainStatus;

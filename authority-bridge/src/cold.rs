@@ -1,0 +1,224 @@
+//! Fetches what an execution misses, has it proven, and runs again, within bounds on rounds, accounts and slots.
+
+use crate::{BridgeConfig, BridgeError, Evidence, EvidenceSource, Want};
+use alloy::primitives::{Address, B256, Bytes};
+use authority_policy::{Missing, Outcome, PolicyError, ProvenHeader, ProvenState, Stop};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+const MAX_ROUNDS: usize = 128;
+const MAX_ACCOUNTS: usize = 128;
+
+/// Grows proven states with evidence from a source nobody trusts.
+#[derive(Clone)]
+pub(crate) struct Fetcher {
+    source: Arc<dyn EvidenceSource>,
+    max_slots: usize,
+}
+
+/// Runs of the same call: what is asked of which contract, and how.
+pub(crate) struct Call<F> {
+    pub(crate) contract: Address,
+    pub(crate) data: Bytes,
+    pub(crate) ask: F,
+}
+
+/// An answer of the contract, or its fault, with the state it rests on.
+pub(crate) struct Completed<T> {
+    pub(crate) state: Arc<ProvenState>,
+    pub(crate) answer: Result<Outcome<T>, PolicyError>,
+}
+
+impl Fetcher {
+    pub(crate) fn new(source: Arc<dyn EvidenceSource>, config: &BridgeConfig) -> Self {
+        Self {
+            source,
+            max_slots: config.max_slots_per_decision,
+        }
+    }
+
+    /// Runs `call` over `state`, fetching and proving what it misses.
+    pub(crate) async fn complete<T, F>(
+        &self,
+        mut state: Arc<ProvenState>,
+        call: &Call<F>,
+    ) -> Result<Completed<T>, BridgeError>
+    where
+        T: Send + 'static,
+        F: Fn(&ProvenState) -> Result<Outcome<T>, Stop> + Clone + Send + 'static,
+    {
+        let (mut accounts, mut slots) = (0, 0);
+        for round in 0..MAX_ROUNDS {
+            let missing = match run(call.ask.clone(), Arc::clone(&state)).await? {
+                Ok(outcome) => {
+                    let answer = Ok(outcome);
+                    return Ok(Completed { state, answer });
+                }
+                Err(Stop::Failed(fault)) => {
+                    let answer = Err(fault);
+                    return Ok(Completed { state, answer });
+                }
+                Err(Stop::Missing(missing)) => missing,
+            };
+            let mut wants = Wants::default();
+            wants.missing(missing)?;
+            if round == 0 {
+                let block = state.header().hash();
+                // Only a guess, so a source that cannot make one costs round trips and nothing else.
+                match self.source.hint(block, call.contract, call.data.clone()).await {
+                    Ok(hinted) => wants.hinted(&state, hinted),
+                    Err(error) => tracing::debug!(%error, "no access list"),
+                }
+            }
+            let wants = wants.into_vec();
+            accounts += wants.len();
+            slots += wants.iter().map(|want| want.slots.len()).sum::<usize>();
+            limit("accounts", MAX_ACCOUNTS, accounts)?;
+            limit("storage slots", self.max_slots, slots)?;
+            self.prove(Arc::make_mut(&mut state), &wants).await?;
+        }
+        limit("rounds of fetching", MAX_ROUNDS, MAX_ROUNDS + 1)
+            .and_then(|()| Err(BridgeError::unavailable("")))
+    }
+
+    /// Fetches evidence and has the state verify it.
+    pub(crate) async fn prove(&self, state: &mut ProvenState, wants: &[Want]) -> Result<(), BridgeError> {
+        let fetched = self.source.evidence(state.header().hash(), wants).await?;
+        for evidence in fetched {
+            add(state, evidence).map_err(|source| self.lied(source))?;
+        }
+        Ok(())
+    }
+
+    /// The same knowledge at the next block: accounts are proven anew; slots only where the storage changed.
+    pub(crate) async fn advance(
+        &self,
+        old: &ProvenState,
+        header: ProvenHeader,
+    ) -> Result<ProvenState, BridgeError> {
+        if old.header().state_root() == header.state_root() {
+            return old.advance(header, &[]).map_err(|source| self.lied(source));
+        }
+        let mut addresses: Vec<Address> = old.addresses().collect();
+        addresses.sort_unstable();
+        let wants: Vec<Want> = addresses.iter().copied().map(Want::account).collect();
+        let fetched = self.source.evidence(header.hash(), &wants).await?;
+        let accounts: Vec<_> = fetched.into_iter().map(|evidence| evidence.account).collect();
+        let mut next = old
+            .advance(header, &accounts)
+            .map_err(|source| self.lied(source))?;
+        let changed: Vec<Want> = addresses
+            .into_iter()
+            .filter_map(|address| changed(old, &next, address))
+            .collect();
+        if !changed.is_empty() {
+            self.prove(&mut next, &changed).await?;
+        }
+        Ok(next)
+    }
+
+    fn lied(&self, source: PolicyError) -> BridgeError {
+        BridgeError::Evidence {
+            endpoint: self.source.name().to_owned(),
+            source,
+        }
+    }
+}
+
+/// A policy call may take milliseconds; it must not hold up the tasks of this thread.
+async fn run<T, F>(ask: F, state: Arc<ProvenState>) -> Result<Result<Outcome<T>, Stop>, BridgeError>
+where
+    T: Send + 'static,
+    F: Fn(&ProvenState) -> Result<Outcome<T>, Stop> + Send + 'static,
+{
+    tokio::task::spawn_blocking(move || ask(&state))
+        .await
+        .map_err(|error| BridgeError::unavailable(format!("execution ended early: {error}")))
+}
+
+fn add(state: &mut ProvenState, evidence: Evidence) -> Result<(), PolicyError> {
+    let address = evidence.account.address;
+    state.add_account(&evidence.account)?;
+    if let Some(code) = evidence.code {
+        state.add_code(address, code)?;
+    }
+    evidence
+        .slots
+        .iter()
+        .try_for_each(|slot| state.add_slot(address, slot))
+}
+
+/// What has to be fetched again of an account that changed between two blocks.
+fn changed(old: &ProvenState, next: &ProvenState, address: Address) -> Option<Want> {
+    let mut want = Want::account(address);
+    if old.storage_root(address) != next.storage_root(address) {
+        want.slots = old.slots_of(address).collect();
+        want.slots.sort_unstable();
+    }
+    let had_code = old
+        .code_hash(address)
+        .flatten()
+        .is_some_and(|hash| old.has_code(hash));
+    let lacks_code = next
+        .code_hash(address)
+        .flatten()
+        .is_some_and(|hash| !next.has_code(hash));
+    want.code = had_code && lacks_code;
+    (want.code || !want.slots.is_empty()).then_some(want)
+}
+
+fn limit(what: &'static str, limit: usize, actual: usize) -> Result<(), BridgeError> {
+    if actual > limit {
+        return Err(BridgeError::TooMuch { what, limit });
+    }
+    Ok(())
+}
+
+/// Wishes, each account once.
+#[derive(Default)]
+struct Wants(BTreeMap<Address, (BTreeSet<B256>, bool)>);
+
+impl Wants {
+    fn missing(&mut self, missing: Missing) -> Result<(), BridgeError> {
+        match missing {
+            // Most accounts a call meets are contracts it then runs.
+            Missing::Account(address) | Missing::Code { address, .. } => self.entry(address).1 = true,
+            Missing::Slot { address, slot } => {
+                self.entry(address).0.insert(slot);
+            }
+            Missing::BlockHash(_) => return Err(BridgeError::unavailable(missing.to_string())),
+        }
+        Ok(())
+    }
+
+    /// Takes what is not proven yet, as far as the bounds go.
+    fn hinted(&mut self, state: &ProvenState, hinted: Vec<Want>) {
+        for want in hinted.into_iter().take(MAX_ACCOUNTS / 2) {
+            let code = state
+                .code_hash(want.address)
+                .is_none_or(|hash| hash.is_some_and(|hash| !state.has_code(hash)));
+            let unknown = |slot: &B256| state.slot(want.address, *slot).is_none();
+            let slots: Vec<B256> = want.slots.iter().copied().filter(unknown).take(256).collect();
+            if code || !slots.is_empty() {
+                let entry = self.entry(want.address);
+                entry.1 |= code;
+                entry.0.extend(slots);
+            }
+        }
+    }
+
+    fn entry(&mut self, address: Address) -> &mut (BTreeSet<B256>, bool) {
+        self.0.entry(address).or_default()
+    }
+
+    fn into_vec(self) -> Vec<Want> {
+        let want = |(address, (slots, code)): (Address, (BTreeSet<B256>, bool))| Want {
+            address,
+            slots: slots.into_iter().collect(),
+            code,
+        };
+        self.0.into_iter().map(want).collect()
+    }
+}

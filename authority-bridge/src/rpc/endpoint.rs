@@ -1,0 +1,306 @@
+//! One JSON-RPC endpoint as a source of headers and evidence. It is asked by block hash wherever a block is meant.
+//! Refused: another chain, a header that does not hash to its hash, answers that are missing, null or of another shape.
+
+use super::{endpoint_name, shown, transport::BoundedHttp};
+use crate::{BridgeConfig, BridgeError, Evidence, EvidenceSource, HeaderSource, Tip, Want};
+use alloy::{
+    eips::eip2930::AccessListResult,
+    primitives::{Address, B256, Bytes, U64},
+    rpc::{
+        client::RpcClient,
+        types::{EIP1186AccountProofResponse, Header},
+    },
+};
+use async_trait::async_trait;
+use authority_policy::{AccountEvidence, ProvenHeader, SlotEvidence};
+use kms_types::ChainId;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json, value::RawValue};
+use std::time::Duration;
+
+/// Requests in one batch; providers commonly allow 100 or more.
+const BATCH: usize = 32;
+/// Slots in one proof request.
+const SLOTS: usize = 128;
+/// Headers fetched in one go.
+const MAX_RANGE: u64 = 256;
+
+/// A single provider, trusted for which headers are the chain's and for nothing else.
+#[derive(Debug, Clone)]
+pub struct Endpoint {
+    name: String,
+    client: RpcClient,
+    chain_id: ChainId,
+    timeout: Duration,
+    gas_limit: u64,
+}
+
+struct Request {
+    method: &'static str,
+    params: Value,
+}
+
+impl Endpoint {
+    /// Prepares the client; nothing is sent yet.
+    pub fn new(config: &BridgeConfig) -> Result<Self, BridgeError> {
+        let name = endpoint_name(&config.http);
+        let http = BoundedHttp::new(
+            config.http.clone(),
+            config.max_response_bytes,
+            config.request_timeout,
+        )
+        .map_err(|error| BridgeError::Endpoint {
+            endpoint: name.clone(),
+            field: "client",
+            detail: shown(&error.without_url().to_string()),
+        })?;
+        Ok(Self {
+            name,
+            client: RpcClient::new(http, false),
+            chain_id: config.chain_id,
+            timeout: config.request_timeout,
+            gas_limit: config.gas_limit,
+        })
+    }
+
+    fn fault(&self, field: &'static str, detail: impl AsRef<str>) -> BridgeError {
+        BridgeError::Endpoint {
+            endpoint: self.name.clone(),
+            field,
+            detail: shown(detail.as_ref()),
+        }
+    }
+
+    /// Sends requests in batches, each under the timeout; the first failure fails all.
+    async fn send(&self, requests: &[Request]) -> Result<Vec<Box<RawValue>>, BridgeError> {
+        let mut results = Vec::with_capacity(requests.len());
+        for chunk in requests.chunks(BATCH) {
+            let first = chunk.first().map_or("batch", |request| request.method);
+            let sent = tokio::time::timeout(self.timeout, self.send_batch(chunk));
+            let batch = sent
+                .await
+                .map_err(|_| self.fault(first, format!("no answer within {:?}", self.timeout)))??;
+            results.extend(batch);
+        }
+        Ok(results)
+    }
+
+    async fn send_batch(&self, requests: &[Request]) -> Result<Vec<Box<RawValue>>, BridgeError> {
+        let mut batch = self.client.new_batch();
+        let mut waiting = Vec::with_capacity(requests.len());
+        for request in requests {
+            let answer = batch
+                .add_call::<_, Box<RawValue>>(request.method, &request.params)
+                .map_err(|error| self.fault(request.method, error.to_string()))?;
+            waiting.push((request.method, answer));
+        }
+        let first = requests.first().map_or("batch", |request| request.method);
+        batch
+            .send()
+            .await
+            .map_err(|error| self.fault(first, error.to_string()))?;
+        let mut results = Vec::with_capacity(waiting.len());
+        for (method, answer) in waiting {
+            results.push(
+                answer
+                    .await
+                    .map_err(|error| self.fault(method, error.to_string()))?,
+            );
+        }
+        Ok(results)
+    }
+
+    fn read<T: DeserializeOwned>(&self, field: &'static str, raw: &RawValue) -> Result<T, BridgeError> {
+        serde_json::from_str(raw.get()).map_err(|error| self.fault(field, error.to_string()))
+    }
+
+    fn header(&self, field: &'static str, raw: &RawValue) -> Result<Option<ProvenHeader>, BridgeError> {
+        let Some(header) = self.read::<Option<Header>>(field, raw)? else {
+            return Ok(None);
+        };
+        let proven = ProvenHeader::new(header.inner, header.hash);
+        proven.map(Some).map_err(|source| BridgeError::Evidence {
+            endpoint: self.name.clone(),
+            source,
+        })
+    }
+
+    fn present(
+        &self,
+        field: &'static str,
+        header: Option<ProvenHeader>,
+    ) -> Result<ProvenHeader, BridgeError> {
+        header.ok_or_else(|| self.fault(field, "expected a block, got null"))
+    }
+}
+
+fn by_number(tag: Value) -> Request {
+    Request {
+        method: "eth_getBlockByNumber",
+        params: json!([tag, false]),
+    }
+}
+
+#[async_trait]
+impl HeaderSource for Endpoint {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    async fn tip(&self) -> Result<Tip, BridgeError> {
+        let chain = Request {
+            method: "eth_chainId",
+            params: json!([]),
+        };
+        let answers = self
+            .send(&[chain, by_number(json!("latest")), by_number(json!("finalized"))])
+            .await?;
+        let [chain, head, finalized] = answers.as_slice() else {
+            return Err(self.fault("batch", "expected three answers"));
+        };
+        let actual = ChainId(self.read::<U64>("eth_chainId", chain)?.to());
+        // C1: asked with every tip, so that an endpoint that was moved to another chain is noticed at once.
+        if actual != self.chain_id {
+            return Err(BridgeError::WrongChain {
+                endpoint: self.name.clone(),
+                expected: self.chain_id,
+                actual,
+            });
+        }
+        Ok(Tip {
+            head: self.present("latest block", self.header("latest block", head)?)?,
+            finalized: self.present("finalized block", self.header("finalized block", finalized)?)?,
+        })
+    }
+
+    async fn by_hash(&self, hash: B256) -> Result<Option<ProvenHeader>, BridgeError> {
+        const METHOD: &str = "eth_getBlockByHash";
+        let request = Request {
+            method: METHOD,
+            params: json!([hash, false]),
+        };
+        let answers = self.send(&[request]).await?;
+        let raw = answers.first().ok_or_else(|| self.fault(METHOD, "no answer"))?;
+        match self.header(METHOD, raw)? {
+            Some(header) if header.hash() != hash => {
+                Err(self.fault(METHOD, format!("expected block {hash}, got {}", header.hash())))
+            }
+            header => Ok(header),
+        }
+    }
+
+    async fn range(&self, from: u64, to: u64) -> Result<Vec<ProvenHeader>, BridgeError> {
+        const METHOD: &str = "eth_getBlockByNumber";
+        let wanted = to.saturating_sub(from).saturating_add(1).min(MAX_RANGE);
+        let numbers = (0..wanted).map(|step| from.saturating_add(step));
+        let requests: Vec<Request> = numbers
+            .map(|number| by_number(json!(format!("{number:#x}"))))
+            .collect();
+        let answers = self.send(&requests).await?;
+        answers
+            .iter()
+            .map(|raw| self.present(METHOD, self.header(METHOD, raw)?))
+            .collect()
+    }
+}
+
+#[async_trait]
+impl EvidenceSource for Endpoint {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    async fn evidence(&self, block: B256, wants: &[Want]) -> Result<Vec<Evidence>, BridgeError> {
+        let at = json!({ "blockHash": block });
+        let mut requests = Vec::new();
+        for want in wants {
+            // An account without slots is one request, one with many slots several.
+            let pages = want.slots.chunks(SLOTS);
+            let pages: Vec<&[B256]> = if want.slots.is_empty() {
+                vec![&[]]
+            } else {
+                pages.collect()
+            };
+            requests.extend(pages.into_iter().map(|slots| Request {
+                method: "eth_getProof",
+                params: json!([want.address, slots, at]),
+            }));
+            if want.code {
+                requests.push(Request {
+                    method: "eth_getCode",
+                    params: json!([want.address, at]),
+                });
+            }
+        }
+        let answers = self.send(&requests).await?;
+        let mut answers = answers.iter();
+        wants
+            .iter()
+            .map(|want| self.one_evidence(want, &mut answers))
+            .collect()
+    }
+
+    async fn hint(&self, block: B256, contract: Address, call: Bytes) -> Result<Vec<Want>, BridgeError> {
+        const METHOD: &str = "eth_createAccessList";
+        let transaction = json!({
+            "from": Address::ZERO, "to": contract, "data": call, "gas": format!("{:#x}", self.gas_limit),
+        });
+        let request = Request {
+            method: METHOD,
+            params: json!([transaction, { "blockHash": block }]),
+        };
+        let answers = self.send(&[request]).await?;
+        let raw = answers.first().ok_or_else(|| self.fault(METHOD, "no answer"))?;
+        let result: AccessListResult = self.read(METHOD, raw)?;
+        let want = |(address, slots)| Want {
+            address,
+            slots,
+            code: true,
+        };
+        Ok(result
+            .access_list
+            .0
+            .into_iter()
+            .map(|item| want((item.address, item.storage_keys)))
+            .collect())
+    }
+}
+
+impl Endpoint {
+    fn one_evidence<'a>(
+        &self,
+        want: &Want,
+        answers: &mut impl Iterator<Item = &'a Box<RawValue>>,
+    ) -> Result<Evidence, BridgeError> {
+        const METHOD: &str = "eth_getProof";
+        let mut account = None;
+        let mut slots = Vec::with_capacity(want.slots.len());
+        for _ in 0..want.slots.len().div_ceil(SLOTS).max(1) {
+            let raw = answers.next().ok_or_else(|| self.fault(METHOD, "no answer"))?;
+            let proof: EIP1186AccountProofResponse = self.read(METHOD, raw)?;
+            slots.extend(proof.storage_proof.into_iter().map(|slot| SlotEvidence {
+                slot: slot.key.as_b256(),
+                value: slot.value,
+                proof: slot.proof,
+            }));
+            account.get_or_insert(AccountEvidence {
+                address: want.address,
+                nonce: proof.nonce,
+                balance: proof.balance,
+                storage_root: proof.storage_hash,
+                code_hash: proof.code_hash,
+                proof: proof.account_proof,
+            });
+        }
+        if slots.iter().map(|slot| slot.slot).ne(want.slots.iter().copied()) {
+            return Err(self.fault(METHOD, "expected the slots asked for, in their order"));
+        }
+        let code = match want.code.then(|| answers.next()) {
+            None => None,
+            Some(None) => return Err(self.fault("eth_getCode", "no answer")),
+            Some(Some(raw)) => Some(self.read::<Bytes>("eth_getCode", raw)?),
+        };
+        let account = account.ok_or_else(|| self.fault(METHOD, "no answer"))?;
+        Ok(Evidence { account, slots, code })
+    }
+}
