@@ -1,5 +1,6 @@
 //! Integration tests: real Intel quotes and collateral, simulated platforms, corrupted evidence.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+mod corruption;
 mod real_quotes;
 mod samples;

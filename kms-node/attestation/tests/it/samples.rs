@@ -48,7 +48,8 @@ pub(crate) static V4: LazyLock<Sample> = LazyLock::new(|| sample("tdx_quote", 1_
 /// Version 5, extended TD 1.5 body.
 pub(crate) static V5: LazyLock<Sample> = LazyLock::new(|| sample("tdx_quote_td15ex", 1_792_300_000));
 /// Version 5, TD 1.5 body, on a platform that meets no TCB level.
-pub(crate) static V5_NO_LEVEL: LazyLock<Sample> = LazyLock::new(|| sample("tdx_quote_outdated", 1_771_500_000));
+pub(crate) static V5_NO_LEVEL: LazyLock<Sample> =
+    LazyLock::new(|| sample("tdx_quote_outdated", 1_771_500_000));
 
 pub(crate) fn intel() -> TrustRoots {
     TrustRoots::new([INTEL_ROOT.parse::<AttestationRoot>().unwrap()])
