@@ -2,5 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod corruption;
+mod events;
+mod image_proof;
 mod real_quotes;
 mod samples;
+mod shape;
