@@ -6,23 +6,30 @@
 //! production guest or KMS.
 #![forbid(unsafe_code)]
 
+mod boot;
 mod collateral;
 mod config;
 mod der;
 mod error;
+mod files;
+mod image;
+pub mod pcs;
 mod pki;
 mod platform;
 mod published;
 mod quote;
 mod report;
 mod seed;
+pub mod server;
 mod td;
 
+pub use boot::{AppBoot, BootEvent, BootFile, MeasurementSource, finish_boot};
 pub use collateral::Collateral;
 pub use config::{
     CertificateFault, CertificateFaults, Hardware, Names, PlatformConfig, Published, QuotingEnclave, Validity,
 };
 pub use error::SoftTdError;
+pub use image::{SHAPES, SimImage};
 pub use platform::SoftPlatform;
 pub use quote::{QuoteFormat, QuoteVersion};
 pub use report::{ATTRIBUTE_DEBUG, ATTRIBUTE_SEPT_VE_DISABLE, TdReport};

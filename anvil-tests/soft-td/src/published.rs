@@ -65,8 +65,9 @@ fn levels(config: &PlatformConfig, tcb_date: &str) -> Vec<Value> {
     let sgx = published.newest_cpu_svn.unwrap_or(hardware.cpu_svn);
     let tdx = published.newest_tee_tcb_svn.unwrap_or(hardware.tee_tcb_svn);
     let mut newest_level = level(hardware, &sgx, &tdx, published.tcb_status, tcb_date);
-    if !published.advisories.is_empty() {
-        newest_level["advisoryIDs"] = json!(published.advisories);
+    // PCS leaves the field out where there is nothing to say.
+    if let (Value::Object(fields), false) = (&mut newest_level, published.advisories.is_empty()) {
+        fields.insert("advisoryIDs".to_owned(), json!(published.advisories));
     }
     let mut levels = vec![newest_level];
     if published.older_level {

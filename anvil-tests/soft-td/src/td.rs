@@ -3,7 +3,7 @@
 use crate::{ATTRIBUTE_SEPT_VE_DISABLE, QuoteFormat, SoftPlatform, TdReport};
 use kms_types::{EventLogEntry, OsMeasurement, ReportData, Rtmr, TdConfigId, length_prefixed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use td_quote::{MAX_EVENT_NAME, MAX_EVENTS, Td, TdError};
+use td_quote::{MAX_EVENT_LOG, MAX_EVENT_NAME, MAX_EVENTS, Td, TdError};
 use zeroize::Zeroizing;
 
 /// x87, SSE, AVX, AVX-512, PKRU, CET, AMX: what TDX guests of today have.
@@ -119,21 +119,9 @@ impl Td for SoftTd {
     }
 
     fn extend(&self, name: &str, payload: &[u8]) -> Result<EventLogEntry, TdError> {
-        if name.len() > MAX_EVENT_NAME {
-            return Err(TdError::TooLong {
-                what: "event name".to_owned(),
-                max: MAX_EVENT_NAME,
-                actual: name.len(),
-            });
-        }
         let entry = EventLogEntry::runtime(name, payload)?;
         let mut state = self.state();
-        if state.log.len() >= MAX_EVENTS {
-            return Err(TdError::TooManyEvents {
-                max: MAX_EVENTS,
-                actual: state.log.len() + 1,
-            });
-        }
+        check_event(&state.log, &entry)?;
         state.rtmr3 = entry.extend(&state.rtmr3);
         state.log.push(entry.clone());
         Ok(entry)
@@ -161,4 +149,34 @@ impl Td for SoftTd {
             })?;
         Ok(key)
     }
+}
+
+/// The bounds of verifiers, before the register moves: it cannot be taken back.
+fn check_event(log: &[EventLogEntry], entry: &EventLogEntry) -> Result<(), TdError> {
+    let bound = |what: &str, max: usize, actual: usize| match actual > max {
+        true => Err(TdError::TooLong {
+            what: what.to_owned(),
+            max,
+            actual,
+        }),
+        false => Ok(()),
+    };
+    let size =
+        |e: &EventLogEntry| e.event.len() + e.event_payload.as_bytes().len() + e.digest.as_bytes().len();
+    if entry.event.is_empty() {
+        return Err(TdError::Empty { what: "event name" });
+    }
+    bound("event name", MAX_EVENT_NAME, entry.event.len())?;
+    bound(
+        "event log",
+        MAX_EVENT_LOG,
+        log.iter().chain([entry]).map(size).sum(),
+    )?;
+    if log.len() >= MAX_EVENTS {
+        return Err(TdError::TooManyEvents {
+            max: MAX_EVENTS,
+            actual: log.len() + 1,
+        });
+    }
+    Ok(())
 }
