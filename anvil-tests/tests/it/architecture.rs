@@ -16,9 +16,8 @@ struct Row {
 fn table(text: &str) -> BTreeMap<String, Row> {
     let start = text.find("<!-- architecture-table -->").expect("start marker");
     let end = text.find("<!-- /architecture-table -->").expect("end marker");
-    let ticked = |cell: &str| -> Vec<String> {
-        cell.split('`').skip(1).step_by(2).map(str::to_owned).collect()
-    };
+    let ticked =
+        |cell: &str| -> Vec<String> { cell.split('`').skip(1).step_by(2).map(str::to_owned).collect() };
     text[start..end]
         .lines()
         .filter(|line| line.starts_with("| `"))
@@ -39,12 +38,21 @@ fn table(text: &str) -> BTreeMap<String, Row> {
 
 /// Normal and build dependencies inside the workspace, by crate.
 fn workspace_edges(metadata: &Metadata) -> BTreeMap<String, (String, BTreeSet<String>)> {
-    let own: BTreeSet<&str> = metadata.workspace_packages().iter().map(|p| p.name.as_str()).collect();
+    let own: BTreeSet<&str> = metadata
+        .workspace_packages()
+        .iter()
+        .map(|p| p.name.as_str())
+        .collect();
     metadata
         .workspace_packages()
         .iter()
         .map(|package| {
-            let folder = package.manifest_path.parent().unwrap().strip_prefix(&metadata.workspace_root).unwrap();
+            let folder = package
+                .manifest_path
+                .parent()
+                .unwrap()
+                .strip_prefix(&metadata.workspace_root)
+                .unwrap();
             let edges = package
                 .dependencies
                 .iter()
@@ -56,7 +64,10 @@ fn workspace_edges(metadata: &Metadata) -> BTreeMap<String, (String, BTreeSet<St
         .collect()
 }
 
-fn violations(table: &BTreeMap<String, Row>, workspace: &BTreeMap<String, (String, BTreeSet<String>)>) -> Vec<String> {
+fn violations(
+    table: &BTreeMap<String, Row>,
+    workspace: &BTreeMap<String, (String, BTreeSet<String>)>,
+) -> Vec<String> {
     let mut found = Vec::new();
     for (name, (folder, edges)) in workspace {
         let Some(row) = table.get(name) else {
@@ -64,23 +75,45 @@ fn violations(table: &BTreeMap<String, Row>, workspace: &BTreeMap<String, (Strin
             continue;
         };
         if &row.folder != folder {
-            found.push(format!("{name}: table says folder {}, workspace says {folder}", row.folder));
+            found.push(format!(
+                "{name}: table says folder {}, workspace says {folder}",
+                row.folder
+            ));
         }
         if let Some(allowed) = &row.edges {
-            found.extend(edges.difference(allowed).map(|edge| format!("{name} → {edge} is not in the table")));
+            found.extend(
+                edges
+                    .difference(allowed)
+                    .map(|edge| format!("{name} → {edge} is not in the table")),
+            );
         }
     }
-    found.extend(table.keys().filter(|name| !workspace.contains_key(*name)).map(|n| format!("{n} is not in the workspace")));
+    found.extend(
+        table
+            .keys()
+            .filter(|name| !workspace.contains_key(*name))
+            .map(|n| format!("{n} is not in the workspace")),
+    );
     found
 }
 
 fn repository() -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap()
+        .to_path_buf()
 }
 
-fn read() -> (BTreeMap<String, Row>, BTreeMap<String, (String, BTreeSet<String>)>) {
+fn read() -> (
+    BTreeMap<String, Row>,
+    BTreeMap<String, (String, BTreeSet<String>)>,
+) {
     let text = std::fs::read_to_string(repository().join("docs/architecture.md")).unwrap();
-    let metadata = MetadataCommand::new().current_dir(repository()).no_deps().exec().unwrap();
+    let metadata = MetadataCommand::new()
+        .current_dir(repository())
+        .no_deps()
+        .exec()
+        .unwrap();
     (table(&text), workspace_edges(&metadata))
 }
 
@@ -93,30 +126,71 @@ fn the_table_and_the_workspace_agree() {
 #[test]
 fn an_edge_that_is_not_in_the_table_is_found() {
     let (table, mut workspace) = read();
-    workspace.get_mut("kms-types").unwrap().1.insert("kms-node".to_owned());
-    assert_eq!(violations(&table, &workspace), ["kms-types → kms-node is not in the table"]);
+    workspace
+        .get_mut("kms-types")
+        .unwrap()
+        .1
+        .insert("kms-node".to_owned());
+    assert_eq!(
+        violations(&table, &workspace),
+        ["kms-types → kms-node is not in the table"]
+    );
 }
 
 #[test]
 fn a_crate_that_is_not_in_the_table_is_found() {
     let (mut table, workspace) = read();
     table.remove("attestation");
-    assert_eq!(violations(&table, &workspace), ["attestation is not in the table"]);
+    assert_eq!(
+        violations(&table, &workspace),
+        ["attestation is not in the table"]
+    );
 }
 
 #[test]
 fn nothing_else_stands_at_the_top_level() {
     const ALLOWED: [&str; 20] = [
-        ".ci", ".config", ".git", ".gitignore", "CONTRIBUTING.md", "Cargo.lock", "Cargo.toml", "LICENSE", "Makefile",
-        "README.md", "agent", "anvil-tests", "authority-bridge", "clippy.toml", "contracts", "deny.toml", "docs", "gateway",
-        "kms-node", "rustfmt.toml",
+        ".ci",
+        ".config",
+        ".git",
+        ".gitignore",
+        "CONTRIBUTING.md",
+        "Cargo.lock",
+        "Cargo.toml",
+        "LICENSE",
+        "Makefile",
+        "README.md",
+        "agent",
+        "anvil-tests",
+        "authority-bridge",
+        "clippy.toml",
+        "contracts",
+        "deny.toml",
+        "docs",
+        "gateway",
+        "kms-node",
+        "rustfmt.toml",
     ];
     const ALSO: [&str; 3] = ["os", "tdxctl", "vmm"];
-    let listed = std::process::Command::new("git").args(["ls-files"]).current_dir(repository()).output().unwrap();
-    assert!(listed.status.success(), "git ls-files: {}", String::from_utf8_lossy(&listed.stderr));
+    let listed = std::process::Command::new("git")
+        .args(["ls-files"])
+        .current_dir(repository())
+        .output()
+        .unwrap();
+    assert!(
+        listed.status.success(),
+        "git ls-files: {}",
+        String::from_utf8_lossy(&listed.stderr)
+    );
     let text = String::from_utf8(listed.stdout).unwrap();
     let top: BTreeSet<&str> = text.lines().filter_map(|path| path.split('/').next()).collect();
     assert!(top.len() > 10, "the listing is not empty");
-    let strangers: Vec<&&str> = top.iter().filter(|name| !ALLOWED.contains(name) && !ALSO.contains(name)).collect();
-    assert!(strangers.is_empty(), "not allowed at the top level: {strangers:?}");
+    let strangers: Vec<&&str> = top
+        .iter()
+        .filter(|name| !ALLOWED.contains(name) && !ALSO.contains(name))
+        .collect();
+    assert!(
+        strangers.is_empty(),
+        "not allowed at the top level: {strangers:?}"
+    );
 }

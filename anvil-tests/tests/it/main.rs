@@ -1,6 +1,11 @@
 //! One binary for everything that needs the whole workspace: the scenarios on a local network, and the tests that hold documents and code together.
 #![forbid(unsafe_code)]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::string_slice)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::string_slice
+)]
 
 mod architecture;
 mod security_list;

@@ -15,12 +15,17 @@ struct Found {
 }
 
 fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap()
+        .to_path_buf()
 }
 
 fn is_number(text: &str) -> bool {
     let mut chars = text.chars();
-    chars.next().is_some_and(|c| "QBCKGWS".contains(c)) && !text[1..].is_empty() && chars.all(|c| c.is_ascii_digit())
+    chars.next().is_some_and(|c| "QBCKGWS".contains(c))
+        && !text[1..].is_empty()
+        && chars.all(|c| c.is_ascii_digit())
 }
 
 /// Numbers of the tables between the markers.
@@ -38,21 +43,38 @@ fn listed(text: &str) -> BTreeSet<String> {
 
 /// Numbers in `// Q4: …` or `/// … Q4 …:` comments: every word before the first colon of a comment that is a number.
 fn comment_numbers(line: &str) -> Vec<String> {
-    let Some(at) = line.find("//") else { return Vec::new() };
-    let Some((head, _)) = line[at..].trim_start_matches(['/', '!', ' ']).split_once(':') else { return Vec::new() };
-    head.split([',', ' ']).filter(|word| is_number(word)).map(str::to_owned).collect()
+    let Some(at) = line.find("//") else {
+        return Vec::new();
+    };
+    let Some((head, _)) = line[at..].trim_start_matches(['/', '!', ' ']).split_once(':') else {
+        return Vec::new();
+    };
+    head.split([',', ' '])
+        .filter(|word| is_number(word))
+        .map(str::to_owned)
+        .collect()
 }
 
 /// `fn q4_…` (Rust) and `function test_s1_…`, `testFuzz_S1_…`, `invariant_s1_…` (Solidity).
 fn test_number(line: &str) -> Option<String> {
     let after = |key: &str| line.find(key).map(|at| &line[at + key.len()..]);
     let name = after("function ").or_else(|| after("fn "))?;
-    name.split('_').take(3).map(str::to_ascii_uppercase).find(|word| is_number(word))
+    name.split('_')
+        .take(3)
+        .map(str::to_ascii_uppercase)
+        .find(|word| is_number(word))
 }
 
 fn sources() -> Vec<(PathBuf, String)> {
     let listed = std::process::Command::new("git")
-        .args(["ls-files", "--cached", "--others", "--exclude-standard", "*.rs", "*.sol"])
+        .args([
+            "ls-files",
+            "--cached",
+            "--others",
+            "--exclude-standard",
+            "*.rs",
+            "*.sol",
+        ])
         .current_dir(repository())
         .output()
         .unwrap();
@@ -62,14 +84,21 @@ fn sources() -> Vec<(PathBuf, String)> {
         .lines()
         .filter(|path| !path.ends_with("security_list.rs"))
         .map(PathBuf::from)
-        .filter_map(|path| Some((path.clone(), std::fs::read_to_string(repository().join(path)).ok()?)))
+        .filter_map(|path| {
+            Some((
+                path.clone(),
+                std::fs::read_to_string(repository().join(path)).ok()?,
+            ))
+        })
         .collect()
 }
 
 fn scan<'a>(files: impl Iterator<Item = (&'a Path, &'a str)>) -> Found {
     let mut found = Found::default();
     for (path, text) in files {
-        let is_test_file = path.components().any(|c| matches!(c.as_os_str().to_str(), Some("tests" | "test" | "benches")));
+        let is_test_file = path
+            .components()
+            .any(|c| matches!(c.as_os_str().to_str(), Some("tests" | "test" | "benches")));
         let mut in_tests = is_test_file;
         for line in text.lines() {
             in_tests |= line.contains("#[cfg(test)]");
