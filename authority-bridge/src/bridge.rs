@@ -396,6 +396,6 @@ impl Drop for Bridge {
 fn contract_fault(view: &View, source: PolicyError) -> BridgeError {
     BridgeError::Contract {
         block: view.block.block_ref(),
-        source,
+        source: Box::new(source),
     }
 }

@@ -122,7 +122,7 @@ impl Fetcher {
     fn lied(&self, source: PolicyError) -> BridgeError {
         BridgeError::Evidence {
             endpoint: self.source.name().to_owned(),
-            source,
+            source: Box::new(source),
         }
     }
 }

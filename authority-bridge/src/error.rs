@@ -29,7 +29,7 @@ pub enum BridgeError {
         /// Which.
         endpoint: String,
         /// What does not hold.
-        source: PolicyError,
+        source: Box<PolicyError>,
     },
     /// An endpoint serves another chain.
     #[error("{endpoint}: chain id: expected {expected}, got {actual}")]
@@ -81,7 +81,7 @@ pub enum BridgeError {
         /// At which block.
         block: BlockRef,
         /// Why.
-        source: PolicyError,
+        source: Box<PolicyError>,
     },
     /// The policy call would need more state than is allowed.
     #[error("policy call: expected at most {limit} {what}")]

@@ -121,7 +121,7 @@ impl Endpoint {
         let proven = ProvenHeader::new(header.inner, header.hash);
         proven.map(Some).map_err(|source| BridgeError::Evidence {
             endpoint: self.name.clone(),
-            source,
+            source: Box::new(source),
         })
     }
 

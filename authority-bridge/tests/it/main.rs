@@ -1,1 +1,18 @@
-//! Integration tests.
+//! The bridge against real Anvil. Where a provider lies or fails, a proxy in front of Anvil does it on command.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    unreachable_pub,
+    missing_docs
+)]
+
+mod decisions;
+mod equality;
+mod evidence;
+mod faults;
+mod finality;
+mod fixture;
+mod proxy;
+mod reorgs;

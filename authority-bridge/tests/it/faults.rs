@@ -1,0 +1,236 @@
+//! A provider that fails, a chain that stands still, a clock that is wrong. None of it ever allows.
+
+use crate::{
+    fixture::{COMPOSE, Net, until},
+    proxy::{Mode, Proxy},
+};
+use authority_bridge::{Bridge, BridgeConfig, BridgeError, Subject};
+use kms_types::{ChainAddress, ChainId};
+use serde_json::json;
+use std::{sync::Arc, time::Duration};
+
+fn impatient(config: BridgeConfig, proxy: &Proxy) -> BridgeConfig {
+    BridgeConfig {
+        http: proxy.url.clone(),
+        request_timeout: Duration::from_millis(500),
+        max_response_bytes: 256 * 1024,
+        ..config
+    }
+}
+
+async fn behind_proxy(net: &Net) -> (Bridge, Proxy) {
+    let proxy = Proxy::start(net.anvil.endpoint_url()).await;
+    let bridge = net.bridge_with(impatient(net.config(), &proxy)).await.unwrap();
+    (bridge, proxy)
+}
+
+#[tokio::test]
+async fn c1_an_endpoint_of_another_chain_is_refused_at_start() {
+    let net = Net::settled().await;
+    let mut config = net.config();
+    config.chain_id = ChainId(1);
+    let error = net.bridge_with(config).await.err().unwrap();
+    let BridgeError::WrongChain { expected, actual, .. } = error else {
+        panic!("{error}");
+    };
+    assert_eq!((expected, actual), (ChainId(1), ChainId(31337)));
+}
+
+#[tokio::test]
+async fn c1_an_endpoint_that_moves_to_another_chain_decides_nothing_until_it_is_back() {
+    let net = Net::settled().await;
+    let (bridge, proxy) = behind_proxy(&net).await;
+    assert!(
+        bridge
+            .decide(Subject::App, &net.record())
+            .await
+            .unwrap()
+            .is_allowed()
+    );
+    proxy.lie("eth_chainId", |_, result| *result = json!("0x1"));
+    until(&bridge, |status| !status.connected).await;
+    let error = bridge.decide(Subject::App, &net.record()).await.unwrap_err();
+    assert!(
+        matches!(
+            error,
+            BridgeError::WrongChain {
+                actual: ChainId(1),
+                ..
+            }
+        ),
+        "{error}"
+    );
+    assert!(bridge.network().is_err());
+    proxy.set(Mode::Forward);
+    until(&bridge, |status| status.connected).await;
+    assert!(
+        bridge
+            .decide(Subject::App, &net.record())
+            .await
+            .unwrap()
+            .is_allowed()
+    );
+}
+
+#[tokio::test]
+async fn c5_a_stale_head_decides_nothing() {
+    let net = Net::settled().await;
+    let bridge = net.bridge().await;
+    assert!(
+        bridge
+            .decide(Subject::App, &net.record())
+            .await
+            .unwrap()
+            .is_allowed()
+    );
+    net.clock.advance(300);
+    let error = bridge.decide(Subject::App, &net.record()).await.unwrap_err();
+    assert!(matches!(error, BridgeError::Stale { limit_s: 60, .. }), "{error}");
+    assert_eq!(error.code(), "chain_stale");
+    assert!(matches!(bridge.network(), Err(BridgeError::Stale { .. })));
+}
+
+#[tokio::test]
+async fn c5_a_clock_behind_the_chain_decides_nothing() {
+    let net = Net::settled().await;
+    let bridge = net.bridge().await;
+    net.clock.advance(-3600);
+    let error = bridge.decide(Subject::App, &net.record()).await.unwrap_err();
+    assert!(matches!(error, BridgeError::Clock { .. }), "{error}");
+    // A head of the future is not even taken up.
+    net.clock.advance(3600);
+    let before = bridge.status().head.unwrap();
+    net.raw("evm_increaseTime", json!([7200])).await;
+    net.mine(1).await;
+    until(&bridge, |status| !status.connected).await;
+    assert_eq!(bridge.status().head.unwrap(), before);
+    let error = bridge.decide(Subject::App, &net.record()).await.unwrap_err();
+    assert!(matches!(error, BridgeError::Clock { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn c6_a_provider_that_fails_allows_nothing_new_and_nothing_at_all_once_the_head_is_old() {
+    let deep = "[".repeat(100_000);
+    let huge = format!("[{}]", "\"a\",".repeat(200_000));
+    for (name, mode) in [
+        ("hangs", Mode::Hang),
+        ("trickles", Mode::Trickle),
+        ("429", Mode::Status(429)),
+        ("500", Mode::Status(500)),
+        ("garbage", Mode::Body(Arc::from(&b"\xff\x00{"[..]))),
+        ("empty", Mode::Body(Arc::from(&b""[..]))),
+        ("null", Mode::Body(Arc::from(&b"null"[..]))),
+        ("no answers", Mode::Body(Arc::from(&b"[]"[..]))),
+        ("deep", Mode::Body(Arc::from(deep.as_bytes()))),
+        ("huge", Mode::Body(Arc::from(huge.as_bytes()))),
+    ] {
+        let net = Net::settled().await;
+        let (bridge, proxy) = behind_proxy(&net).await;
+        assert!(
+            bridge
+                .decide(Subject::App, &net.record())
+                .await
+                .unwrap()
+                .is_allowed()
+        );
+        proxy.set(mode);
+        let status = until(&bridge, |status| !status.connected).await;
+        let text = status.last_error.unwrap();
+        assert!(
+            text.starts_with("http://127.0.0.1:") && !text.contains("secret"),
+            "{name}: {text}"
+        );
+        // A record never seen before needs the provider.
+        let mut unseen = net.record();
+        unseen.info.app_id = kms_types::AppId::new([3; 20]);
+        let error = bridge.decide(Subject::App, &unseen).await.unwrap_err();
+        assert_eq!(error.code(), "chain_unavailable", "{name}: {error}");
+        net.clock.advance(300);
+        let error = bridge.decide(Subject::App, &net.record()).await.unwrap_err();
+        assert_eq!(error.code(), "chain_unavailable", "{name}: {error}");
+        // And back.
+        net.clock.advance(-300);
+        proxy.set(Mode::Forward);
+        until(&bridge, |status| status.connected).await;
+        assert!(
+            bridge
+                .decide(Subject::App, &net.record())
+                .await
+                .unwrap()
+                .is_allowed()
+        );
+    }
+}
+
+#[tokio::test]
+async fn c6_nothing_is_decided_before_the_first_head_and_the_bridge_recovers() {
+    let net = Net::settled().await;
+    let proxy = Proxy::start(net.anvil.endpoint_url()).await;
+    proxy.set(Mode::Status(503));
+    let bridge = net.bridge_with(impatient(net.config(), &proxy)).await.unwrap();
+    let error = bridge.decide(Subject::App, &net.record()).await.unwrap_err();
+    assert!(error.to_string().contains("HTTP status 503"), "{error}");
+    assert!(bridge.network().is_err() && bridge.time_floor().is_none());
+    assert!(bridge.ready(Duration::from_millis(100)).await.is_err());
+    proxy.set(Mode::Forward);
+    bridge.ready(crate::fixture::PATIENCE).await.unwrap();
+    assert!(
+        bridge
+            .decide(Subject::App, &net.record())
+            .await
+            .unwrap()
+            .is_allowed()
+    );
+}
+
+#[tokio::test]
+async fn c6_an_address_without_a_contract_is_no_answer() {
+    let net = Net::settled().await;
+    let mut config = net.config();
+    config.contract = ChainAddress::new([0x42; 20]);
+    let bridge = net.bridge_with(config).await.unwrap();
+    let error = bridge.decide(Subject::App, &net.record()).await.unwrap_err();
+    assert!(error.to_string().contains("expected code at block"), "{error}");
+    assert!(bridge.network().is_err());
+}
+
+#[tokio::test]
+async fn c6_a_contract_that_reverts_loops_or_answers_nothing_is_no_answer() {
+    let net = Net::settled().await;
+    for (name, code, expected) in [
+        ("reverts", "0x60006000fd", "reverted"),
+        ("loops", "0x5b600056", "stopped within 10000000 gas"),
+        ("answers nothing", "0x00", "expected 96 to"),
+        (
+            "answers true and no more",
+            "0x600160005260206000f3",
+            "expected 96 to",
+        ),
+        ("bad instruction", "0xfe", "stopped within"),
+        ("block hash", "0x6001430340", "cannot be proven"),
+    ] {
+        let address = format!("0x{}", "42".repeat(20));
+        net.raw("anvil_setCode", json!([address, code])).await;
+        net.mine(3).await;
+        let mut config = net.config();
+        config.contract = ChainAddress::new([0x42; 20]);
+        let bridge = net.bridge_with(config).await.unwrap();
+        let error = bridge.decide(Subject::App, &net.record()).await.unwrap_err();
+        assert_eq!(error.code(), "chain_unavailable", "{name}: {error}");
+        let text = match bridge.status().last_error {
+            Some(text) => text,
+            None => error.to_string(),
+        };
+        assert!(text.contains(expected), "{name}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn shutdown_ends_the_tasks_and_decisions_age_out() {
+    let net = Net::settled().await;
+    let bridge = net.bridge().await;
+    bridge.shutdown().await;
+    net.revoke_compose(COMPOSE).await;
+    net.clock.advance(300);
+    assert!(bridge.decide(Subject::App, &net.record()).await.is_err());
+}
