@@ -10,7 +10,7 @@ import {IAppAuthV2} from "./interfaces/IAppAuthV2.sol";
 /// @title Asking an app's own authority, which may be any code
 /// @notice Whatever it does (revert, loop, answer garbage) comes out as a denial of this one app.
 library AuthorityCall {
-    uint256 private constant MAX_ANSWER = 4096;
+    uint256 private constant MAX_ANSWER = 1024;
 
     /// @notice Asks through version 1.
     function ask(AppBootInfo calldata info) internal view returns (bool, string memory) {
@@ -36,7 +36,8 @@ library AuthorityCall {
         (bool isAllowed, string memory reason) = abi.decode(answer, (bool, string));
         if (isAllowed) return (true, "");
         // Words of a contract that does not know the codes must not pass for one of them.
-        return knowsCodes ? (false, reason) : Denial.text("app_denied", reason);
+        if (!knowsCodes || bytes(reason).length == 0) return Denial.text("app_denied", reason);
+        return (false, reason);
     }
 
     function _speaksV2(address app) private view returns (bool) {
