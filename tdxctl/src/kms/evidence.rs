@@ -1,0 +1,105 @@
+//! What a TD shows about itself: its own words about what it is, and evidence bound to one challenge.
+
+use super::RequestError;
+use attestation::{BootEvents, describe};
+use kms_keys::OpeningKey;
+use kms_types::{
+    AppId, Blob, ComposeHash, EventLogEntry, InstanceId, InstanceSeed, KeyEpoch, ReportData, ReportTag,
+};
+use kms_wire::{ChallengeResponse, Evidence, MAX_VM_CONFIG, evidence_report_data};
+use td_measure::Catalogue;
+use td_quote::Td;
+
+/// A TD, as its own log and registers describe it.
+#[derive(Debug, Clone)]
+pub struct Guest {
+    /// Its event log.
+    pub event_log: Vec<EventLogEntry>,
+    /// Proof that its registers are of the OS image.
+    pub image_proof: Vec<u8>,
+    /// The app it booted; none when its log says nothing readable.
+    pub app_id: Option<AppId>,
+    /// The compose document it booted.
+    pub compose_hash: Option<ComposeHash>,
+    /// Its instance; zero for an app without instance ids.
+    pub instance_id: InstanceId,
+}
+
+impl Guest {
+    /// Asks a TD what it is.
+    ///
+    /// # Errors
+    /// When it does not say, or is not of the image.
+    pub fn of(td: &dyn Td, catalogue: &Catalogue) -> Result<Self, RequestError> {
+        // Nothing is bound by this quote: it is how a guest reads its own registers, and it is sent nowhere.
+        let own = describe(&td.quote(&ReportData::ZERO)?).map_err(RequestError::Quote)?;
+        let image_proof = catalogue
+            .proof(&own.os)
+            .ok_or_else(|| RequestError::NotInCatalogue {
+                measurement: Box::new(own.os),
+                actual: catalogue.measurements().len(),
+            })?;
+        let event_log = td.event_log()?;
+        // A log that does not parse is for the KMS to refuse, with the number of its check; no answer to it is accepted here.
+        let events = BootEvents::parse(&event_log).unwrap_or_default();
+        Ok(Self {
+            event_log,
+            image_proof,
+            app_id: events.app_id,
+            compose_hash: events.compose_hash,
+            instance_id: events.instance_id.unwrap_or(InstanceId::ZERO),
+        })
+    }
+
+    /// Evidence over one challenge, and the report data its quote was made over.
+    ///
+    /// # Errors
+    /// When the TD makes no quote, or a part is above its bound.
+    pub fn evidence(
+        &self,
+        td: &dyn Td,
+        challenge: &ChallengeResponse,
+        key: &OpeningKey,
+        described: &Described,
+    ) -> Result<(Evidence, ReportData), RequestError> {
+        if described.vm_config.len() > MAX_VM_CONFIG {
+            return Err(RequestError::TooLong {
+                what: "VM configuration",
+                max: MAX_VM_CONFIG,
+                actual: described.vm_config.len(),
+            });
+        }
+        let mut evidence = Evidence {
+            challenge: challenge.challenge.clone(),
+            hpke_public_key: blob("HPKE key", key.public().to_vec())?,
+            quote: Blob::default(),
+            event_log: self.event_log.clone(),
+            image_proof: blob("image proof", self.image_proof.clone())?,
+            vm_config: described.vm_config.clone(),
+            instance_seed: described.instance_seed,
+            key_epoch: described.key_epoch,
+        };
+        let report_data = evidence_report_data(ReportTag::Release, &challenge.kms_identity, &evidence);
+        evidence.quote = blob("quote", td.quote(&report_data)?)?;
+        Ok((evidence, report_data))
+    }
+}
+
+/// What a TD cannot read from itself.
+#[derive(Debug, Clone, Default)]
+pub struct Described {
+    /// The VMM's description of the VM.
+    pub vm_config: String,
+    /// Seed of the instance id.
+    pub instance_seed: Option<InstanceSeed>,
+    /// Epoch asked for.
+    pub key_epoch: Option<KeyEpoch>,
+}
+
+fn blob<const MAX: usize>(what: &'static str, bytes: Vec<u8>) -> Result<Blob<MAX>, RequestError> {
+    Blob::new(bytes).map_err(|error| RequestError::TooLong {
+        what,
+        max: error.max,
+        actual: error.actual,
+    })
+}

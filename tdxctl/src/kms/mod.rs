@@ -1,0 +1,18 @@
+//! The guest's side of a key release: who the KMS is, what is shown to it, what is believed of its answer.
+//!
+//! Refuses any KMS but the pinned one, at the TLS connection, at the challenge and again at the signature; there is no first
+//! use that is trusted.
+
+mod answer;
+mod client;
+mod error;
+mod evidence;
+mod pin;
+mod request;
+mod tls;
+
+pub use answer::Expected;
+pub use error::RequestError;
+pub use evidence::{Described, Guest};
+pub use pin::{KmsPin, MAX_PIN_BYTES, PinError};
+pub use request::{Released, RequestOptions, request_keys};
