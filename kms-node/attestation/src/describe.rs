@@ -1,12 +1,13 @@
-//! What a quote says about itself before anything is verified: enough to choose collateral for it, no more.
+//! What a quote says about itself before anything is verified: enough to choose collateral for
+//! it and to show what it claims, no more.
 
-use crate::{AttestationError, Mismatch, quote::Quote, roots::PckChain};
+use crate::{AttestationError, Mismatch, quote::Quote, roots::PckChain, td::Registers};
 use dcap_qvl::{
     config::{ParsedCert, PckCa as QvlPckCa, X509Codec},
     intel,
     x509::X509CertBackend,
 };
-use kms_types::{AttestationRoot, Fmspc};
+use kms_types::{AttestationRoot, Fmspc, OsMeasurement, ReportData, Rtmr, TdConfigId};
 
 /// Which of the two authorities issued a PCK certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -38,6 +39,18 @@ pub struct QuoteDescription {
     pub pck_ca: PckCa,
     /// Root at the end of its chain.
     pub attestation_root: AttestationRoot,
+    /// MRTD and RTMR0 to 2.
+    pub os: OsMeasurement,
+    /// RTMR3.
+    pub rtmr3: Rtmr,
+    /// Report data.
+    pub report_data: ReportData,
+    /// MRCONFIGID.
+    pub mr_config_id: TdConfigId,
+    /// MROWNER.
+    pub mr_owner: TdConfigId,
+    /// MROWNERCONFIG.
+    pub mr_owner_config: TdConfigId,
 }
 
 /// Reads a quote without verifying it.
@@ -62,11 +75,19 @@ pub fn describe(quote: &[u8]) -> Result<QuoteDescription, AttestationError> {
             )));
         }
     };
+    let registers = Registers::of(&parsed);
+    let [.., rtmr3] = registers.rtmr;
     Ok(QuoteDescription {
         version: parsed.header.version,
         fmspc: Fmspc::new(extension.fmspc),
         pck_ca,
         attestation_root: chain.root,
+        os: registers.os(),
+        rtmr3,
+        report_data: registers.report_data,
+        mr_config_id: registers.mr_config_id,
+        mr_owner: registers.mr_owner,
+        mr_owner_config: registers.mr_owner_config,
     })
 }
 
