@@ -10,15 +10,43 @@ use tokio::sync::watch;
 #[async_trait]
 pub trait Authority: Send + Sync + 'static {
     /// The decision about a record.
+    ///
+    /// # Errors
+    /// Whenever there is none; an error never allows.
     async fn decide(&self, subject: Subject, record: &BootRecord) -> Result<Decided, BridgeError>;
     /// What the network says of itself.
-    async fn network(&self) -> Result<NetworkState, BridgeError>;
+    ///
+    /// # Errors
+    /// When the chain cannot be asked.
+    fn network(&self) -> Result<NetworkState, BridgeError>;
     /// How well the chain is known.
     fn status(&self) -> ChainStatus;
     /// Moves with every new head.
-    fn changes(&self) -> watch::Receiver<u64>;
+    fn changes(&self) -> watch::Receiver<ChainStatus>;
     /// Time of the newest verified block.
     fn time_floor(&self) -> Option<UnixTime>;
     /// Stops following.
     async fn stop(&self);
+}
+
+#[async_trait]
+impl Authority for Bridge {
+    async fn decide(&self, subject: Subject, record: &BootRecord) -> Result<Decided, BridgeError> {
+        Self::decide(self, subject, record).await
+    }
+    fn network(&self) -> Result<NetworkState, BridgeError> {
+        Self::network(self)
+    }
+    fn status(&self) -> ChainStatus {
+        Self::status(self)
+    }
+    fn changes(&self) -> watch::Receiver<ChainStatus> {
+        Self::changes(self)
+    }
+    fn time_floor(&self) -> Option<UnixTime> {
+        Self::time_floor(self)
+    }
+    async fn stop(&self) {
+        self.shutdown().await;
+    }
 }

@@ -10,9 +10,15 @@ use rustix::{
 ///
 /// # Errors
 /// When core dumps cannot be forbidden. Unlocked memory is a warning: inside a TD there is no swap of the host's.
-pub fn process() -> Result<(), Errno> {
+pub(crate) fn process() -> Result<(), Errno> {
     // K4: a core dump or another process of this user would show the root.
-    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
+    setrlimit(
+        Resource::Core,
+        Rlimit {
+            current: Some(0),
+            maximum: Some(0),
+        },
+    )?;
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     if let Err(error) = lock_memory() {
         tracing::warn!(%error, "memory is not locked: raise the limit on locked memory to keep secrets off the swap");
@@ -21,7 +27,10 @@ pub fn process() -> Result<(), Errno> {
 }
 
 fn lock_memory() -> Result<(), Errno> {
-    let unlimited = Rlimit { current: None, maximum: None };
+    let unlimited = Rlimit {
+        current: None,
+        maximum: None,
+    };
     // Under a finite limit every later allocation above it would fail, so it is all or nothing.
     if getrlimit(Resource::Memlock) != unlimited {
         setrlimit(Resource::Memlock, unlimited)?;

@@ -15,7 +15,7 @@ const MAX_KEYS: usize = 65_536;
 
 /// Which limit was met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum LimitError {
+pub(crate) enum LimitError {
     /// Too many requests from one address.
     #[error("expected at most {per_s} requests a second from one address, got more; slow down")]
     Peer {
@@ -46,7 +46,10 @@ impl<K: Hash + Eq + Clone> Limiter<K> {
     fn new(per_s: u32, burst: u32) -> Self {
         let [per_s, burst] = [per_s, burst].map(|n| NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN));
         let quota = Quota::per_second(per_s).allow_burst(burst);
-        Self { limiter: RateLimiter::keyed(quota), per_s: per_s.get() }
+        Self {
+            limiter: RateLimiter::keyed(quota),
+            per_s: per_s.get(),
+        }
     }
 
     fn allows(&self, key: &K) -> bool {
@@ -61,7 +64,7 @@ impl<K: Hash + Eq + Clone> Limiter<K> {
 
 /// The node's limits.
 #[derive(Debug)]
-pub struct Limits {
+pub(crate) struct Limits {
     peers: Limiter<IpAddr>,
     devices: Limiter<DeviceId>,
     apps: Limiter<AppId>,
@@ -69,7 +72,7 @@ pub struct Limits {
 
 impl Limits {
     /// Limits as configured.
-    pub fn new(config: &LimitsConfig) -> Self {
+    pub(crate) fn new(config: &LimitsConfig) -> Self {
         Self {
             peers: Limiter::new(config.peer_per_s, config.peer_burst),
             devices: Limiter::new(config.device_per_s, config.device_burst),
@@ -81,26 +84,35 @@ impl Limits {
     ///
     /// # Errors
     /// When the peer has asked too often.
-    pub fn peer(&self, address: IpAddr) -> Result<(), LimitError> {
+    pub(crate) fn peer(&self, address: IpAddr) -> Result<(), LimitError> {
         // K6: verifying a quote costs the node more than sending one costs the peer.
         let per_s = self.peers.per_s;
-        self.peers.allows(&subscriber(address)).then_some(()).ok_or(LimitError::Peer { per_s })
+        self.peers
+            .allows(&subscriber(address))
+            .then_some(())
+            .ok_or(LimitError::Peer { per_s })
     }
 
     /// After the quote is verified, so that nobody uses up another's share.
     ///
     /// # Errors
     /// When the platform or the app has asked too often.
-    pub fn verified(&self, device: &DeviceId, app: &AppId) -> Result<(), LimitError> {
+    pub(crate) fn verified(&self, device: &DeviceId, app: &AppId) -> Result<(), LimitError> {
         // K6: one platform or one app, wherever it asks from, must not crowd out the others.
         let per_s = self.devices.per_s;
-        self.devices.allows(device).then_some(()).ok_or(LimitError::Device { per_s })?;
+        self.devices
+            .allows(device)
+            .then_some(())
+            .ok_or(LimitError::Device { per_s })?;
         let per_s = self.apps.per_s;
-        self.apps.allows(app).then_some(()).ok_or(LimitError::App { per_s })
+        self.apps
+            .allows(app)
+            .then_some(())
+            .ok_or(LimitError::App { per_s })
     }
 
     /// Frees what silent keys take.
-    pub fn forget_silent(&self) {
+    pub(crate) fn forget_silent(&self) {
         self.peers.forget_silent();
         self.devices.forget_silent();
         self.apps.forget_silent();
@@ -136,7 +148,10 @@ mod tests {
         let peer: IpAddr = "192.0.2.1".parse().unwrap();
         assert!(limits.peer(peer).is_ok() && limits.peer(peer).is_ok());
         assert_eq!(limits.peer(peer), Err(LimitError::Peer { per_s: 1 }));
-        assert_eq!(limits.peer("::ffff:192.0.2.1".parse().unwrap()), Err(LimitError::Peer { per_s: 1 }));
+        assert_eq!(
+            limits.peer("::ffff:192.0.2.1".parse().unwrap()),
+            Err(LimitError::Peer { per_s: 1 })
+        );
         assert!(limits.peer("192.0.2.2".parse().unwrap()).is_ok());
     }
 
@@ -157,8 +172,14 @@ mod tests {
         for _ in 0..2 {
             limits.verified(&device, &app).unwrap();
         }
-        assert_eq!(limits.verified(&device, &app), Err(LimitError::Device { per_s: 1 }));
+        assert_eq!(
+            limits.verified(&device, &app),
+            Err(LimitError::Device { per_s: 1 })
+        );
         assert!(limits.verified(&DeviceId::new([2; 32]), &app).is_ok());
-        assert_eq!(limits.verified(&DeviceId::new([3; 32]), &app), Err(LimitError::App { per_s: 1 }));
+        assert_eq!(
+            limits.verified(&DeviceId::new([3; 32]), &app),
+            Err(LimitError::App { per_s: 1 })
+        );
     }
 }

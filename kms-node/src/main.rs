@@ -1,2 +1,19 @@
 //! Starts and stops the node.
-fn main() {}
+
+use clap::Parser;
+use kms_node::cli::{Cli, run};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if rustls::crypto::aws_lc_rs::default_provider()
+        .install_default()
+        .is_err()
+    {
+        return ExitCode::FAILURE;
+    }
+    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(run(cli)),
+        Err(_) => ExitCode::FAILURE,
+    }
+}

@@ -12,12 +12,13 @@ use std::{
 };
 
 /// Upper bounds of the histograms, in seconds.
-const BUCKETS: [f64; 14] =
-    [0.000_02, 0.000_05, 0.000_1, 0.000_2, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 2.0];
+const BUCKETS: [f64; 14] = [
+    0.000_02, 0.000_05, 0.000_1, 0.000_2, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 2.0,
+];
 
 /// A stage of a release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Stage {
+pub(crate) enum Stage {
     /// Body to evidence.
     Decode,
     /// Finding collateral.
@@ -46,21 +47,24 @@ impl Stage {
     ];
 }
 
+/// Counter and duration for each route and status.
+type Answered = HashMap<(&'static str, u16), (Counter, Histogram)>;
+
 /// Handles of one node. Nothing global: several nodes in one process keep theirs apart.
-pub struct Metrics {
+pub(crate) struct Metrics {
     recorder: PrometheusRecorder,
     handle: PrometheusHandle,
     stages: HashMap<Stage, Histogram>,
-    requests: Mutex<HashMap<(&'static str, u16), (Counter, Histogram)>>,
+    requests: Mutex<Answered>,
     refusals: Mutex<HashMap<ProblemCode, Counter>>,
     /// Open connections.
-    pub connections: Gauge,
+    pub(crate) connections: Gauge,
     /// Requests in work.
-    pub in_flight: Gauge,
+    pub(crate) in_flight: Gauge,
     /// Number of the newest proven head.
-    pub head_number: Gauge,
+    pub(crate) head_number: Gauge,
     /// 1 while the node itself is allowed.
-    pub node_allowed: Gauge,
+    pub(crate) node_allowed: Gauge,
 }
 
 impl fmt::Debug for Metrics {
@@ -72,7 +76,13 @@ impl fmt::Debug for Metrics {
 const METADATA: Metadata<'static> = Metadata::new("kms_node", Level::INFO, None);
 
 fn key(name: &'static str, labels: &[(&'static str, String)]) -> Key {
-    Key::from_parts(name, labels.iter().map(|(name, value)| Label::new(*name, value.clone())).collect::<Vec<_>>())
+    Key::from_parts(
+        name,
+        labels
+            .iter()
+            .map(|(name, value)| Label::new(*name, value.clone()))
+            .collect::<Vec<_>>(),
+    )
 }
 
 impl Metrics {
@@ -80,7 +90,7 @@ impl Metrics {
     ///
     /// # Errors
     /// When the bounds of the histograms are refused.
-    pub fn new() -> Result<Self, BuildError> {
+    pub(crate) fn new() -> Result<Self, BuildError> {
         let recorder = PrometheusBuilder::new().set_buckets(&BUCKETS)?.build_recorder();
         let stages = Stage::ALL.map(|(stage, name)| {
             let key = key("kedge_kms_stage_seconds", &[("stage", name.to_owned())]);
@@ -101,7 +111,7 @@ impl Metrics {
     }
 
     /// Records how long a stage took since `from`, and starts the next.
-    pub fn stage(&self, stage: Stage, from: &mut Instant) {
+    pub(crate) fn stage(&self, stage: Stage, from: &mut Instant) {
         let now = Instant::now();
         if let Some(histogram) = self.stages.get(&stage) {
             histogram.record(now.duration_since(*from).as_secs_f64());
@@ -110,13 +120,15 @@ impl Metrics {
     }
 
     /// Records an answered request. `route` is the pattern, never the path a client sent.
-    pub fn request(&self, route: &'static str, status: u16, from: Instant) {
+    pub(crate) fn request(&self, route: &'static str, status: u16, from: Instant) {
         let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
         let (counter, histogram) = requests.entry((route, status)).or_insert_with(|| {
             let labels = [("route", route.to_owned()), ("status", status.to_string())];
             (
-                self.recorder.register_counter(&key("kedge_kms_requests_total", &labels), &METADATA),
-                self.recorder.register_histogram(&key("kedge_kms_request_seconds", &labels), &METADATA),
+                self.recorder
+                    .register_counter(&key("kedge_kms_requests_total", &labels), &METADATA),
+                self.recorder
+                    .register_histogram(&key("kedge_kms_request_seconds", &labels), &METADATA),
             )
         });
         counter.increment(1);
@@ -124,22 +136,25 @@ impl Metrics {
     }
 
     /// Counts a refusal.
-    pub fn refusal(&self, code: ProblemCode) {
+    pub(crate) fn refusal(&self, code: ProblemCode) {
         let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
         let counter = refusals.entry(code).or_insert_with(|| {
-            let name = kms_wire::Problem::new(code, "").kind.replace("urn:kedge:problem:", "");
-            self.recorder.register_counter(&key("kedge_kms_refusals_total", &[("code", name)]), &METADATA)
+            let name = kms_wire::Problem::new(code, "")
+                .kind
+                .replace("urn:kedge:problem:", "");
+            self.recorder
+                .register_counter(&key("kedge_kms_refusals_total", &[("code", name)]), &METADATA)
         });
         counter.increment(1);
     }
 
     /// The exposition format.
-    pub fn render(&self) -> String {
+    pub(crate) fn render(&self) -> String {
         self.handle.render()
     }
 
     /// Folds what was recorded into the histograms; unfolded records take memory.
-    pub fn upkeep(&self) {
+    pub(crate) fn upkeep(&self) {
         self.handle.run_upkeep();
     }
 }

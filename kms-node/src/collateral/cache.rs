@@ -16,19 +16,12 @@ const MAX_ENTRIES: usize = 64;
 /// After a failed fetch the next waits this long.
 const RETRY_AFTER_S: u64 = 5;
 
-/// Collateral to verify with, newest first. When verification fails with a candidate, the confirmed one is tried too.
-#[derive(Debug, Clone)]
-pub struct Served {
-    /// Fetched or loaded, with no quote verified by it yet.
-    pub candidate: Option<Arc<Collateral>>,
-    /// A quote was verified with it.
-    pub confirmed: Option<Arc<Collateral>>,
-}
-
 #[derive(Debug, Default)]
 struct Entry {
-    candidate: Option<Arc<Collateral>>,
-    confirmed: Option<Arc<Collateral>>,
+    /// The newest that was had. A refused quote never brings an older one back: the newer may be what revokes it.
+    current: Option<Arc<Collateral>>,
+    /// Id of the last with which a quote was verified.
+    confirmed: Option<[u8; 32]>,
     fetched_at: Option<UnixTime>,
     failed: Option<(UnixTime, CollateralError)>,
     floor: u32,
@@ -89,26 +82,39 @@ impl CollateralCache {
     ///
     /// # Errors
     /// When there is none to be had.
-    pub async fn get(self: &Arc<Self>, key: CollateralKey, now: UnixTime) -> Result<Served, CollateralError> {
+    pub async fn get(
+        self: &Arc<Self>,
+        key: CollateralKey,
+        now: UnixTime,
+    ) -> Result<Arc<Collateral>, CollateralError> {
         let slot = self.slot(key).await?;
-        if let Some(served) = lock(&slot.entry).served(now) {
-            if lock(&slot.entry).refresh_due(now, self.refresh_before, self.refresh_every) {
+        let held = lock(&slot.entry).held(now, self.refresh_before, self.refresh_every);
+        if let Some((served, refresh)) = held {
+            if refresh {
                 self.refresh_beside(key, slot, now);
             }
             return Ok(served);
         }
         let _turn = slot.fetching.lock().await;
-        if let Some(served) = lock(&slot.entry).served(now) {
+        let (served, failed) = {
+            let entry = lock(&slot.entry);
+            (entry.served(now), entry.recent_failure(now))
+        };
+        if let Some(served) = served {
             return Ok(served);
         }
-        if let Some(error) = lock(&slot.entry).recent_failure(now) {
+        if let Some(error) = failed {
             return Err(error);
         }
         self.fetch(key, &slot, now).await?;
         // What was fetched is valid at `now`, so this is only reached with something to serve.
         lock(&slot.entry)
             .served(now)
-            .ok_or_else(|| CollateralError::Expired { key: key.to_string(), now, ended: now })
+            .ok_or_else(|| CollateralError::Expired {
+                key: key.to_string(),
+                now,
+                ended: now,
+            })
     }
 
     /// Tells that a quote was verified with this collateral. Raises the floor, writes to disk.
@@ -116,15 +122,11 @@ impl CollateralCache {
     /// # Errors
     /// When the floor cannot be kept: then the answer must not depend on this collateral.
     pub async fn confirm(&self, key: CollateralKey, used: &Arc<Collateral>) -> Result<(), CollateralError> {
-        let Some(slot) = lock(&self.slots).get(&key).cloned() else { return Ok(()) };
-        {
-            let mut entry = lock(&slot.entry);
-            if entry.confirmed.as_ref().is_some_and(|confirmed| confirmed.id() == used.id()) {
-                if entry.candidate.as_ref().is_some_and(|candidate| candidate.id() == used.id()) {
-                    entry.candidate = None;
-                }
-                return Ok(());
-            }
+        let Some(slot) = lock(&self.slots).get(&key).cloned() else {
+            return Ok(());
+        };
+        if lock(&slot.entry).confirmed == Some(used.id()) {
+            return Ok(());
         }
         // Q3: the floor is on disk before anything is released under it, so a restart cannot bring old collateral back.
         let number = used.tcb_evaluation_data_number();
@@ -135,10 +137,7 @@ impl CollateralCache {
         {
             let mut entry = lock(&slot.entry);
             entry.floor = entry.floor.max(number);
-            entry.confirmed = Some(Arc::clone(used));
-            if entry.candidate.as_ref().is_some_and(|candidate| candidate.id() == used.id()) {
-                entry.candidate = None;
-            }
+            entry.confirmed = Some(used.id());
         }
         self.changes.send_modify(|count| *count += 1);
         if let Some(disk) = self.disk.clone() {
@@ -151,16 +150,6 @@ impl CollateralCache {
         Ok(())
     }
 
-    /// Tells that a quote was verified with the confirmed collateral and not with this candidate: the candidate is bad.
-    pub fn reject(&self, key: CollateralKey, candidate: &Arc<Collateral>) {
-        let Some(slot) = lock(&self.slots).get(&key).cloned() else { return };
-        let mut entry = lock(&slot.entry);
-        if entry.candidate.as_ref().is_some_and(|held| held.id() == candidate.id()) {
-            tracing::warn!(%key, "fetched collateral verifies nothing; keeping the one before");
-            entry.candidate = None;
-        }
-    }
-
     async fn slot(&self, key: CollateralKey) -> Result<Arc<Slot>, CollateralError> {
         if let Some(slot) = lock(&self.slots).get(&key) {
             return Ok(Arc::clone(slot));
@@ -170,12 +159,17 @@ impl CollateralCache {
             .collateral(&key.fmspc)
             .await
             .map_err(|error| CollateralError::Floor(Arc::new(error)))?;
-        let candidate = match self.disk.clone() {
-            Some(disk) => tokio::task::spawn_blocking(move || disk.load(&key)).await.ok().flatten(),
+        let loaded = match self.disk.clone() {
+            Some(disk) => tokio::task::spawn_blocking(move || disk.load(&key))
+                .await
+                .ok()
+                .flatten(),
             None => None,
         };
         let entry = Entry {
-            candidate: candidate.filter(|held| held.tcb_evaluation_data_number() >= floor).map(Arc::new),
+            current: loaded
+                .filter(|held| held.tcb_evaluation_data_number() >= floor)
+                .map(Arc::new),
             floor,
             ..Entry::default()
         };
@@ -187,14 +181,21 @@ impl CollateralCache {
         if slots.len() >= MAX_ENTRIES {
             return Err(CollateralError::Crowded { limit: MAX_ENTRIES });
         }
-        let fresh = || Arc::new(Slot { entry: Mutex::new(entry), fetching: AsyncMutex::new(()) });
+        let fresh = || {
+            Arc::new(Slot {
+                entry: Mutex::new(entry),
+                fetching: AsyncMutex::new(()),
+            })
+        };
         Ok(Arc::clone(slots.entry(key).or_insert_with(fresh)))
     }
 
     fn refresh_beside(self: &Arc<Self>, key: CollateralKey, slot: Arc<Slot>, now: UnixTime) {
         let cache = Arc::clone(self);
         tokio::spawn(async move {
-            let Ok(_turn) = slot.fetching.try_lock() else { return };
+            let Ok(_turn) = slot.fetching.try_lock() else {
+                return;
+            };
             if let Err(error) = cache.fetch(key, &slot, now).await {
                 tracing::warn!(%key, %error, "collateral is not refreshed; using the one before until it ends");
             }
@@ -207,10 +208,18 @@ impl CollateralCache {
             let ended = collateral.valid_until();
             // Q3: a service, or who stands before it, must not lead the node back to an older TCB baseline.
             if actual < floor {
-                return Err(CollateralError::Rollback { key: key.to_string(), floor, actual });
+                return Err(CollateralError::Rollback {
+                    key: key.to_string(),
+                    floor,
+                    actual,
+                });
             }
             if ended <= now {
-                return Err(CollateralError::Expired { key: key.to_string(), now, ended });
+                return Err(CollateralError::Expired {
+                    key: key.to_string(),
+                    now,
+                    ended,
+                });
             }
             Ok(Arc::new(collateral))
         });
@@ -219,8 +228,7 @@ impl CollateralCache {
             Ok(collateral) => {
                 entry.fetched_at = Some(now);
                 entry.failed = None;
-                let known = entry.confirmed.as_ref().is_some_and(|held| held.id() == collateral.id());
-                entry.candidate = (!known).then_some(collateral);
+                entry.current = Some(collateral);
                 Ok(())
             }
             Err(error) => {
@@ -232,10 +240,14 @@ impl CollateralCache {
 }
 
 impl Entry {
-    fn served(&self, now: UnixTime) -> Option<Served> {
-        let valid = |held: &Option<Arc<Collateral>>| held.clone().filter(|held| held.valid_until() > now);
-        let served = Served { candidate: valid(&self.candidate), confirmed: valid(&self.confirmed) };
-        (served.candidate.is_some() || served.confirmed.is_some()).then_some(served)
+    /// What is held, and whether it should be fetched anew.
+    fn held(&self, now: UnixTime, before: u64, every: u64) -> Option<(Arc<Collateral>, bool)> {
+        self.served(now)
+            .map(|served| (served, self.refresh_due(now, before, every)))
+    }
+
+    fn served(&self, now: UnixTime) -> Option<Arc<Collateral>> {
+        self.current.clone().filter(|held| held.valid_until() > now)
     }
 
     fn refresh_due(&self, now: UnixTime, before: u64, every: u64) -> bool {
@@ -243,10 +255,14 @@ impl Entry {
             return false;
         }
         // What was loaded from disk has no fetch time: it is due at once.
-        let Some(fetched_at) = self.fetched_at else { return true };
+        let Some(fetched_at) = self.fetched_at else {
+            return true;
+        };
         let since = now.0.saturating_sub(fetched_at.0);
-        let ends = [&self.candidate, &self.confirmed].into_iter().flatten().map(|held| held.valid_until()).max();
-        let close = ends.is_some_and(|end| end.0.saturating_sub(now.0) < before);
+        let close = self
+            .current
+            .as_ref()
+            .is_some_and(|held| held.valid_until().0.saturating_sub(now.0) < before);
         since >= every || (close && since >= every.min(60))
     }
 

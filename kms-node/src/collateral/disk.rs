@@ -21,7 +21,9 @@ impl Disk {
             return Ok(None);
         }
         fs::create_dir_all(folder)?;
-        Ok(Some(Self { folder: folder.to_owned() }))
+        Ok(Some(Self {
+            folder: folder.to_owned(),
+        }))
     }
 
     fn path(&self, key: &CollateralKey) -> PathBuf {
@@ -34,7 +36,9 @@ impl Disk {
         let file = File::open(self.path(key)).ok()?;
         // Q8: a file is bounded like any other document.
         let mut text = Vec::new();
-        file.take(2 * MAX_COLLATERAL_BYTES as u64).read_to_end(&mut text).ok()?;
+        file.take(2 * MAX_COLLATERAL_BYTES as u64)
+            .read_to_end(&mut text)
+            .ok()?;
         Collateral::from_json(&text)
             .inspect_err(|error| tracing::warn!(%key, %error, "collateral on disk is not usable"))
             .ok()
@@ -44,7 +48,11 @@ impl Disk {
     pub(super) fn save(&self, key: &CollateralKey, collateral: &Collateral) -> std::io::Result<()> {
         let path = self.path(key);
         let next = path.with_extension("json.next");
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(&next)?;
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(&next)?;
         file.write_all(&collateral.to_json())?;
         file.sync_all()?;
         fs::rename(&next, &path)?;

@@ -1,13 +1,13 @@
 //! Collateral for the platforms that ask: fetched once, shared by all, refreshed before it ends, used offline until then.
 //!
-//! What a service sends is a candidate until a quote was verified with it; only then does it replace what was there, go
-//! to disk and raise the floor of its evaluation number. Refuses collateral below that floor, past its date or too large.
+//! What a service sends goes to disk and raises the floor of its evaluation number only once a quote was verified with it.
+//! Refuses collateral below that floor, past its date or too large.
 
 mod cache;
 mod disk;
 mod pcs;
 
-pub use cache::{CollateralCache, Served};
+pub use cache::CollateralCache;
 pub use pcs::PcsClient;
 
 use attestation::{AttestationError, PckCa};

@@ -70,9 +70,15 @@ impl PcsClient {
             .build()
             .map_err(|error| unreachable("client", &error))?;
         let base = base.as_str().trim_end_matches('/').to_owned();
-        let root_crl = root_crl
-            .map_or_else(|| format!("{base}/sgx/certification/v4/rootcacrl"), |url| url.as_str().to_owned());
-        Ok(Self { client, base, root_crl })
+        let root_crl = root_crl.map_or_else(
+            || format!("{base}/sgx/certification/v4/rootcacrl"),
+            |url| url.as_str().to_owned(),
+        );
+        Ok(Self {
+            client,
+            base,
+            root_crl,
+        })
     }
 
     /// Fetches everything that verifying a quote of this platform needs.
@@ -114,8 +120,10 @@ impl PcsClient {
         };
         let text = serde_json::to_vec(&document)
             .map_err(|error| answer("collateral", "a JSON document", &error.to_string()))?;
-        Collateral::from_json(&text)
-            .map_err(|source| CollateralError::Unusable { key: key.to_string(), source: Arc::new(source) })
+        Collateral::from_json(&text).map_err(|source| CollateralError::Unusable {
+            key: key.to_string(),
+            source: Arc::new(source),
+        })
     }
 
     async fn ask(
@@ -124,18 +132,31 @@ impl PcsClient {
         url: String,
         chain_headers: Option<&[&str]>,
     ) -> Result<Answer, CollateralError> {
-        let response = self.client.get(url).send().await.map_err(|error| unreachable(what, &error))?;
+        let response = self
+            .client
+            .get(url)
+            .send()
+            .await
+            .map_err(|error| unreachable(what, &error))?;
         if response.status() != StatusCode::OK {
             return Err(answer(what, "status 200", response.status().as_str()));
         }
-        let chain = chain_headers.map_or_else(|| Ok(String::new()), |names| issuer_chain(what, names, &response))?;
-        Ok(Answer { body: bounded_body(what, response).await?, chain })
+        let chain =
+            chain_headers.map_or_else(|| Ok(String::new()), |names| issuer_chain(what, names, &response))?;
+        Ok(Answer {
+            body: bounded_body(what, response).await?,
+            chain,
+        })
     }
 }
 
 async fn bounded_body(what: &'static str, mut response: Response) -> Result<Vec<u8>, CollateralError> {
     let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| unreachable(what, &error))? {
+    while let Some(chunk) = response
+        .chunk()
+        .await
+        .map_err(|error| unreachable(what, &error))?
+    {
         // Q8: the service is not trusted with the node's memory.
         if body.len() + chunk.len() > MAX_DOCUMENT {
             return Err(answer(what, &format!("at most {MAX_DOCUMENT} bytes"), "more"));
@@ -151,7 +172,13 @@ fn issuer_chain(what: &'static str, names: &[&str], response: &Response) -> Resu
         .and_then(|value| value.to_str().ok())
         .ok_or_else(|| answer(what, &format!("header {}", names.join(" or ")), "none"))?;
     let decoded = percent_decode(text).filter(|chain| chain.len() <= MAX_CHAIN);
-    decoded.ok_or_else(|| answer(what, &format!("a chain of at most {MAX_CHAIN} bytes"), "another header"))
+    decoded.ok_or_else(|| {
+        answer(
+            what,
+            &format!("a chain of at most {MAX_CHAIN} bytes"),
+            "another header",
+        )
+    })
 }
 
 /// Percent-decoding (RFC 3986 §2.1) of a header.
@@ -190,7 +217,10 @@ fn unreachable(what: &'static str, error: &reqwest::Error) -> CollateralError {
         error if error.is_body() || error.is_decode() => "answer broke off",
         _ => "request failed",
     };
-    CollateralError::Unreachable { what, message: kind.to_owned() }
+    CollateralError::Unreachable {
+        what,
+        message: kind.to_owned(),
+    }
 }
 
 fn answer(what: &'static str, expected: &str, actual: &str) -> CollateralError {

@@ -9,7 +9,11 @@ struct Checker(Vec<ConfigProblem>);
 impl Checker {
     fn require(&mut self, holds: bool, key: &'static str, expected: &'static str, actual: impl ToString) {
         if !holds {
-            self.0.push(ConfigProblem::Value { key, expected, actual: actual.to_string() });
+            self.0.push(ConfigProblem::Value {
+                key,
+                expected,
+                actual: actual.to_string(),
+            });
         }
     }
 
@@ -17,10 +21,25 @@ impl Checker {
         let holds = url::Url::parse(text)
             .is_ok_and(|url| schemes.contains(&url.scheme()) && url.host_str().is_some());
         // A URL may carry a key in its path or user part: the problem does not repeat it.
-        self.require(holds, key, expected, if text.is_empty() { "nothing" } else { "another text" });
+        self.require(
+            holds,
+            key,
+            expected,
+            if text.is_empty() {
+                "nothing"
+            } else {
+                "another text"
+            },
+        );
     }
 
-    fn between(&mut self, key: &'static str, expected: &'static str, range: std::ops::RangeInclusive<u64>, n: u64) {
+    fn between(
+        &mut self,
+        key: &'static str,
+        expected: &'static str,
+        range: std::ops::RangeInclusive<u64>,
+        n: u64,
+    ) {
         self.require(range.contains(&n), key, expected, n);
     }
 }
@@ -37,17 +56,51 @@ impl Config {
         self.check_collateral(&mut checker);
         self.check_td_and_keys(&mut checker);
         self.check_database_and_limits(&mut checker);
-        if checker.0.is_empty() { Ok(()) } else { Err(ConfigError(checker.0)) }
+        if checker.0.is_empty() {
+            Ok(())
+        } else {
+            Err(ConfigError(checker.0))
+        }
     }
 
     fn check_server(&self, checker: &mut Checker) {
         let server = &self.server;
-        checker.between("server.max_connections", "1 to 65536", 1..=65_536, server.max_connections as u64);
-        checker.between("server.max_in_flight", "1 to 65536", 1..=65_536, server.max_in_flight as u64);
-        checker.between("server.read_timeout_ms", "100 to 60000", 100..=60_000, server.read_timeout_ms);
-        checker.between("server.request_timeout_ms", "100 to 120000", 100..=120_000, server.request_timeout_ms);
-        checker.between("server.drain_timeout_ms", "0 to 120000", 0..=120_000, server.drain_timeout_ms);
-        checker.require(server.names.len() <= 16, "server.names", "at most 16 names", server.names.len());
+        checker.between(
+            "server.max_connections",
+            "1 to 65536",
+            1..=65_536,
+            server.max_connections as u64,
+        );
+        checker.between(
+            "server.max_in_flight",
+            "1 to 65536",
+            1..=65_536,
+            server.max_in_flight as u64,
+        );
+        checker.between(
+            "server.read_timeout_ms",
+            "100 to 60000",
+            100..=60_000,
+            server.read_timeout_ms,
+        );
+        checker.between(
+            "server.request_timeout_ms",
+            "100 to 120000",
+            100..=120_000,
+            server.request_timeout_ms,
+        );
+        checker.between(
+            "server.drain_timeout_ms",
+            "0 to 120000",
+            0..=120_000,
+            server.drain_timeout_ms,
+        );
+        checker.require(
+            server.names.len() <= 16,
+            "server.names",
+            "at most 16 names",
+            server.names.len(),
+        );
         for name in &server.names {
             let holds = name.parse::<std::net::IpAddr>().is_ok() || is_dns_name(name);
             checker.require(holds, "server.names", "DNS names or IP addresses", name);
@@ -57,57 +110,161 @@ impl Config {
     fn check_chain(&self, checker: &mut Checker) {
         let chain = &self.chain;
         // C1: chain 0 and contract 0 exist nowhere; a node that answered to them would answer to nothing.
-        checker.require(chain.chain_id.0 != 0, "chain.chain_id", "the id of a chain", chain.chain_id);
-        checker.require(!chain.contract.is_zero(), "chain.contract", "the KmsAuthority contract", chain.contract);
-        checker.url("chain.http", &["http", "https"], "an http or https URL", &chain.http);
+        checker.require(
+            chain.chain_id.0 != 0,
+            "chain.chain_id",
+            "the id of a chain",
+            chain.chain_id,
+        );
+        checker.require(
+            !chain.contract.is_zero(),
+            "chain.contract",
+            "the KmsAuthority contract",
+            chain.contract,
+        );
+        checker.url(
+            "chain.http",
+            &["http", "https"],
+            "an http or https URL",
+            &chain.http,
+        );
         if !chain.ws.is_empty() {
-            checker.url("chain.ws", &["ws", "wss"], "a ws or wss URL, or nothing", &chain.ws);
+            checker.url(
+                "chain.ws",
+                &["ws", "wss"],
+                "a ws or wss URL, or nothing",
+                &chain.ws,
+            );
         }
-        checker.between("chain.max_head_age_s", "1 to 3600", 1..=3600, chain.max_head_age_s);
-        checker.between("chain.request_timeout_ms", "100 to 60000", 100..=60_000, chain.request_timeout_ms);
-        checker.between("chain.poll_interval_ms", "50 to 60000", 50..=60_000, chain.poll_interval_ms);
-        checker.between("chain.gas_limit", "100000 to 100000000", 100_000..=100_000_000, chain.gas_limit);
+        checker.between(
+            "chain.max_head_age_s",
+            "1 to 3600",
+            1..=3600,
+            chain.max_head_age_s,
+        );
+        checker.between(
+            "chain.request_timeout_ms",
+            "100 to 60000",
+            100..=60_000,
+            chain.request_timeout_ms,
+        );
+        checker.between(
+            "chain.poll_interval_ms",
+            "50 to 60000",
+            50..=60_000,
+            chain.poll_interval_ms,
+        );
+        checker.between(
+            "chain.gas_limit",
+            "100000 to 100000000",
+            100_000..=100_000_000,
+            chain.gas_limit,
+        );
     }
 
     fn check_collateral(&self, checker: &mut Checker) {
         let collateral = &self.collateral;
-        checker.url("collateral.pcs_url", &["http", "https"], "an http or https URL", &collateral.pcs_url);
+        checker.url(
+            "collateral.pcs_url",
+            &["http", "https"],
+            "an http or https URL",
+            &collateral.pcs_url,
+        );
         if !collateral.root_crl_url.is_empty() {
             let expected = "an http or https URL, or nothing";
-            checker.url("collateral.root_crl_url", &["http", "https"], expected, &collateral.root_crl_url);
+            checker.url(
+                "collateral.root_crl_url",
+                &["http", "https"],
+                expected,
+                &collateral.root_crl_url,
+            );
         }
         let week = 7 * 86_400;
-        checker.between("collateral.refresh_before_s", "0 to 604800", 0..=week, collateral.refresh_before_s);
-        checker.between("collateral.refresh_every_s", "1 to 604800", 1..=week, collateral.refresh_every_s);
+        checker.between(
+            "collateral.refresh_before_s",
+            "0 to 604800",
+            0..=week,
+            collateral.refresh_before_s,
+        );
+        checker.between(
+            "collateral.refresh_every_s",
+            "1 to 604800",
+            1..=week,
+            collateral.refresh_every_s,
+        );
         let timeout = collateral.request_timeout_ms;
-        checker.between("collateral.request_timeout_ms", "100 to 60000", 100..=60_000, timeout);
+        checker.between(
+            "collateral.request_timeout_ms",
+            "100 to 60000",
+            100..=60_000,
+            timeout,
+        );
     }
 
     fn check_td_and_keys(&self, checker: &mut Checker) {
         let (td, keys) = (&self.td, &self.keys);
-        let device = td.device == "tsm" || td.device.strip_prefix("socket:").is_some_and(|path| !path.is_empty());
+        let device = td.device == "tsm"
+            || td
+                .device
+                .strip_prefix("socket:")
+                .is_some_and(|path| !path.is_empty());
         checker.require(device, "td.device", "tsm or socket:PATH", &td.device);
-        checker.require(td.seed().is_ok(), "td.instance_seed", "20 bytes in hex, or nothing", "another text");
-        checker.between("td.requote_interval_s", "1 to 86400", 1..=86_400, td.requote_interval_s);
+        checker.require(
+            td.seed().is_ok(),
+            "td.instance_seed",
+            "20 bytes in hex, or nothing",
+            "another text",
+        );
+        checker.between(
+            "td.requote_interval_s",
+            "1 to 86400",
+            1..=86_400,
+            td.requote_interval_s,
+        );
         let root = !keys.root_file.as_os_str().is_empty();
         checker.require(root, "keys.root_file", "a path", "nothing");
         if keys.seal == Seal::Keyfile {
             // K4: a key beside the file it opens protects nothing; only a development network may run like that.
             let development = self.chain.development;
-            checker.require(development, "keys.seal", "\"td\" outside a development network", "\"keyfile\"");
+            checker.require(
+                development,
+                "keys.seal",
+                "\"td\" outside a development network",
+                "\"keyfile\"",
+            );
             let named = !keys.keyfile.as_os_str().is_empty();
             checker.require(named, "keys.keyfile", "a path, for seal = \"keyfile\"", "nothing");
         }
         checker.between("keys.lease_s", "30 to 3600", 30..=3600, keys.lease_s);
-        checker.between("keys.certificate_s", "300 to 604800", 300..=7 * 86_400, keys.certificate_s);
+        checker.between(
+            "keys.certificate_s",
+            "300 to 604800",
+            300..=7 * 86_400,
+            keys.certificate_s,
+        );
     }
 
     fn check_database_and_limits(&self, checker: &mut Checker) {
         let (database, limits) = (&self.database, &self.limits);
         let engine = Engine::of_url(&database.url).is_some();
-        checker.require(engine, "database.url", "sqlite:PATH or postgres://…", "another scheme");
-        checker.between("database.max_connections", "2 to 64", 2..=64, database.max_connections.into());
-        checker.between("database.timeout_ms", "100 to 60000", 100..=60_000, database.timeout_ms);
+        checker.require(
+            engine,
+            "database.url",
+            "sqlite:PATH or postgres://…",
+            "another scheme",
+        );
+        checker.between(
+            "database.max_connections",
+            "2 to 64",
+            2..=64,
+            database.max_connections.into(),
+        );
+        checker.between(
+            "database.timeout_ms",
+            "100 to 60000",
+            100..=60_000,
+            database.timeout_ms,
+        );
         for (key, value) in [
             ("limits.peer_per_s", limits.peer_per_s),
             ("limits.peer_burst", limits.peer_burst),
@@ -124,7 +281,9 @@ impl Config {
 fn is_dns_name(name: &str) -> bool {
     let label = |label: &str| {
         (1..=63).contains(&label.len())
-            && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            && label
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
             && !label.starts_with('-')
             && !label.ends_with('-')
     };
@@ -143,26 +302,34 @@ mod tests {
     "#;
 
     fn problems(text: &str) -> Vec<String> {
-        Config::from_toml(text).map(|_| vec![]).unwrap_or_else(|ConfigError(all)| {
-            all.iter().map(ToString::to_string).collect()
-        })
+        Config::from_toml(text)
+            .map(|_| vec![])
+            .unwrap_or_else(|ConfigError(all)| all.iter().map(ToString::to_string).collect())
     }
 
     fn with(name: &str, value: &str) -> Vec<(String, String)> {
         let chain = [
             ("KEDGE_KMS__CHAIN__CHAIN_ID", "31337"),
-            ("KEDGE_KMS__CHAIN__CONTRACT", "5FbDB2315678afecb367f032d93F642f64180aa3"),
+            (
+                "KEDGE_KMS__CHAIN__CONTRACT",
+                "5FbDB2315678afecb367f032d93F642f64180aa3",
+            ),
             ("KEDGE_KMS__CHAIN__HTTP", "http://127.0.0.1:8545"),
             (name, value),
         ];
-        chain.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec()
+        chain
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .to_vec()
     }
 
     #[test]
     fn defaults_fail_closed() {
         let problems = problems("");
         for key in ["chain.chain_id", "chain.contract", "chain.http"] {
-            assert!(problems.iter().any(|problem| problem.starts_with(key)), "{key}: {problems:?}");
+            assert!(
+                problems.iter().any(|problem| problem.starts_with(key)),
+                "{key}: {problems:?}"
+            );
         }
         assert_eq!(problems.len(), 3, "{problems:?}");
     }
@@ -174,7 +341,9 @@ mod tests {
 
     #[test]
     fn every_problem_is_told_at_once() {
-        let text = format!("{GOOD}\nws = \"ftp://x\"\n[keys]\nseal = \"keyfile\"\nlease_s = 1\n[td]\ndevice = \"usb\"");
+        let text = format!(
+            "{GOOD}\nws = \"ftp://x\"\n[keys]\nseal = \"keyfile\"\nlease_s = 1\n[td]\ndevice = \"usb\""
+        );
         let problems = problems(&text);
         assert_eq!(problems.len(), 5, "{problems:?}");
     }

@@ -12,8 +12,10 @@ pub(super) fn defaults(problems: &mut Vec<ConfigProblem>) -> Table {
 pub(super) fn file(table: &mut Table, origin: &str, text: &str, problems: &mut Vec<ConfigProblem>) {
     match text.parse::<Table>() {
         Ok(layer) => lay(table, layer),
-        Err(error) => problems
-            .push(ConfigProblem::Syntax { origin: origin.to_owned(), message: error.message().to_owned() }),
+        Err(error) => problems.push(ConfigProblem::Syntax {
+            origin: origin.to_owned(),
+            message: error.message().to_owned(),
+        }),
     }
 }
 
@@ -34,14 +36,21 @@ pub(super) fn environment(
     problems: &mut Vec<ConfigProblem>,
 ) {
     for (name, text) in variables {
-        let Some(path) = name.strip_prefix(ENV_PREFIX) else { continue };
+        let Some(path) = name.strip_prefix(ENV_PREFIX) else {
+            continue;
+        };
         let path = path.to_ascii_lowercase();
         let Some((section, key)) = path.split_once("__").filter(|(_, key)| !key.contains("__")) else {
             let message = format!("expected {ENV_PREFIX}SECTION__KEY");
-            problems.push(ConfigProblem::Syntax { origin: name, message });
+            problems.push(ConfigProblem::Syntax {
+                origin: name,
+                message,
+            });
             continue;
         };
-        let entry = table.entry(section.to_owned()).or_insert_with(|| Value::Table(Table::new()));
+        let entry = table
+            .entry(section.to_owned())
+            .or_insert_with(|| Value::Table(Table::new()));
         if let Value::Table(section) = entry {
             let value = typed(section.get(key), &text);
             section.insert(key.to_owned(), value);

@@ -8,8 +8,8 @@ mod merge;
 mod sections;
 
 pub use sections::{
-    ChainConfig, CollateralConfig, Config, DatabaseConfig, KeysConfig, LimitsConfig, LogConfig, LogFormat, Seal,
-    ServerConfig, TdConfig,
+    ChainConfig, CollateralConfig, Config, DatabaseConfig, KeysConfig, LimitsConfig, LogConfig, LogFormat,
+    Seal, ServerConfig, TdConfig,
 };
 
 use std::path::{Path, PathBuf};
@@ -76,26 +76,24 @@ impl Config {
         file: Option<&Path>,
         variables: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
-        let mut problems = Vec::new();
-        let mut table = merge::defaults(&mut problems);
-        if let Some(path) = file {
-            match std::fs::read_to_string(path) {
-                Ok(text) => merge::file(&mut table, &path.display().to_string(), &text, &mut problems),
-                Err(source) => problems.push(ConfigProblem::Unreadable { path: path.to_owned(), source }),
-            }
-        }
-        merge::environment(&mut table, variables, &mut problems);
-        let config = sections::read(table, &mut problems);
-        match config {
-            Some(config) if problems.is_empty() => config.check().map(|()| config),
-            Some(config) => {
-                if let Err(ConfigError(more)) = config.check() {
-                    problems.extend(more);
-                }
-                Err(ConfigError(problems))
-            }
-            None => Err(ConfigError(problems)),
-        }
+        let (table, problems) = layers(file, variables);
+        finish(table, problems, |_| true)
+    }
+
+    /// As [`Config::load`], but without the chain: `bootstrap` comes before there is a contract to name.
+    ///
+    /// # Errors
+    /// With every problem found.
+    pub fn load_for_bootstrap(
+        file: Option<&Path>,
+        variables: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        let (table, problems) = layers(file, variables);
+        finish(
+            table,
+            problems,
+            |problem| !matches!(problem, ConfigProblem::Value { key, .. } if CHAIN_KEYS.contains(key)),
+        )
     }
 
     /// Reads a text over the defaults, without the environment.
@@ -106,9 +104,42 @@ impl Config {
         let mut problems = Vec::new();
         let mut table = merge::defaults(&mut problems);
         merge::file(&mut table, "text", text, &mut problems);
-        match sections::read(table, &mut problems) {
-            Some(config) if problems.is_empty() => config.check().map(|()| config),
-            _ => Err(ConfigError(problems)),
+        finish(table, problems, |_| true)
+    }
+}
+
+/// What `bootstrap` can do without.
+const CHAIN_KEYS: [&str; 3] = ["chain.chain_id", "chain.contract", "chain.http"];
+
+fn layers(
+    file: Option<&Path>,
+    variables: impl IntoIterator<Item = (String, String)>,
+) -> (toml::Table, Vec<ConfigProblem>) {
+    let mut problems = Vec::new();
+    let mut table = merge::defaults(&mut problems);
+    if let Some(path) = file {
+        match std::fs::read_to_string(path) {
+            Ok(text) => merge::file(&mut table, &path.display().to_string(), &text, &mut problems),
+            Err(source) => problems.push(ConfigProblem::Unreadable {
+                path: path.to_owned(),
+                source,
+            }),
         }
     }
+    merge::environment(&mut table, variables, &mut problems);
+    (table, problems)
+}
+
+fn finish(
+    table: toml::Table,
+    mut problems: Vec<ConfigProblem>,
+    counts: impl Fn(&ConfigProblem) -> bool,
+) -> Result<Config, ConfigError> {
+    let config = sections::read(table, &mut problems);
+    if let Some(Err(ConfigError(more))) = config.as_ref().map(Config::check) {
+        problems.extend(more.into_iter().filter(counts));
+    }
+    config
+        .filter(|_| problems.is_empty())
+        .ok_or(ConfigError(problems))
 }

@@ -200,7 +200,9 @@ impl TdConfig {
     /// # Errors
     /// When it is not 20 bytes of hex.
     pub fn seed(&self) -> Result<Option<InstanceSeed>, kms_types::ParseBytesError> {
-        (!self.instance_seed.is_empty()).then(|| self.instance_seed.parse()).transpose()
+        (!self.instance_seed.is_empty())
+            .then(|| self.instance_seed.parse())
+            .transpose()
     }
 }
 
@@ -215,7 +217,10 @@ pub(super) fn read(mut table: Table, problems: &mut Vec<ConfigProblem>) -> Optio
     let limits = section(&mut table, "limits", problems);
     let log = section(&mut table, "log", problems);
     for (section, _) in table {
-        problems.push(ConfigProblem::Section { section, message: "no such section".to_owned() });
+        problems.push(ConfigProblem::Section {
+            section,
+            message: "no such section".to_owned(),
+        });
     }
     Some(Config {
         server: server?,

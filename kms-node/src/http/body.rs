@@ -19,15 +19,24 @@ impl<T: DeserializeOwned, const MAX: usize> FromRequest<Arc<App>> for Json<T, MA
     type Rejection = ApiError;
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, ApiError> {
-        let kind = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let is_json = kind.is_some_and(|kind| kind.split(';').next().unwrap_or_default().trim() == "application/json");
+        let kind = request
+            .headers()
+            .get(header::CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok());
+        let is_json =
+            kind.is_some_and(|kind| kind.split(';').next().unwrap_or_default().trim() == "application/json");
         if !is_json {
             return Err(ApiError::malformed("content-type: expected application/json"));
         }
         let bytes = read::<MAX>(request, app).await?;
         let value = serde_json::from_slice(&bytes).map_err(|error| {
             // The parser's message may repeat a value; it is cut, and the request is the asker's own.
-            let message: String = error.to_string().chars().filter(|c| !c.is_control()).take(300).collect();
+            let message: String = error
+                .to_string()
+                .chars()
+                .filter(|c| !c.is_control())
+                .take(300)
+                .collect();
             ApiError::malformed(format!("body: {message}"))
         })?;
         Ok(Self(value))
@@ -48,15 +57,25 @@ impl FromRequest<Arc<App>> for NoBody {
 }
 
 async fn read<const MAX: usize>(request: Request, app: &App) -> Result<Bytes, ApiError> {
-    let too_large = || ApiError::new(ProblemCode::TooLarge, format!("body: expected at most {MAX} bytes, got more"));
-    let declared = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    let too_large = || {
+        ApiError::new(
+            ProblemCode::TooLarge,
+            format!("body: expected at most {MAX} bytes, got more"),
+        )
+    };
+    let declared = request
+        .headers()
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse().ok());
     // Q8: a length that is declared is refused before a byte of it is read.
     if declared.is_some_and(|length: u64| length > MAX as u64) {
         return Err(too_large());
     }
     let body = Limited::new(request.into_body(), MAX).collect();
     match tokio::time::timeout(app.config.server.read_timeout(), body).await {
-        Err(_) => Err(ApiError::malformed("body: expected it within the time limit, got a part of it")),
+        Err(_) => Err(ApiError::malformed(
+            "body: expected it within the time limit, got a part of it",
+        )),
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
         Ok(Err(_)) => Err(ApiError::malformed("body: expected all of it, but it broke off")),

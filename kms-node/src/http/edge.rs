@@ -21,7 +21,10 @@ const ALWAYS: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
 pub(crate) async fn wrap(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let from = Instant::now();
     let id = format!("{:016x}", rand::random::<u64>());
-    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map(|path| path.as_str().to_owned());
     let route = super::routes::known(route.as_deref());
     let span = tracing::info_span!("request", id, route, method = %request.method());
     let mut response = admit(&app, route, request, next).instrument(span.clone()).await;
@@ -37,7 +40,10 @@ async fn admit(app: &Arc<App>, route: &'static str, request: Request, next: Next
     // K6: a request of a peer without its address would have no limit; there is none.
     let limited = match request.extensions().get::<Peer>() {
         Some(Peer(address)) => app.limits.peer(address.ip()).map_err(ApiError::from),
-        None => Err(ApiError::new(ProblemCode::Internal, "the node failed: a request without a peer")),
+        None => Err(ApiError::new(
+            ProblemCode::Internal,
+            "the node failed: a request without a peer",
+        )),
     };
     if let Err(error) = limited {
         return error.into_response();
@@ -85,12 +91,18 @@ fn finish(app: &App, response: &mut Response, id: &str, from: Instant) {
         );
         render(response, &problem);
     } else {
-        tracing::debug!(status = status.as_u16(), micros = from.elapsed().as_micros() as u64, "answered");
+        tracing::debug!(
+            status = status.as_u16(),
+            micros = from.elapsed().as_micros() as u64,
+            "answered"
+        );
     }
     if let Ok(value) = HeaderValue::from_str(id) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
 }
 
 /// What the framework refused before a handler ran. Its status stays; the code is the nearest of the closed set.
@@ -102,17 +114,23 @@ fn framework_problem(status: StatusCode) -> Problem {
         status if status.is_client_error() => (ProblemCode::Malformed, "the request cannot be read"),
         _ => (ProblemCode::Internal, "the node failed; its log says why"),
     };
-    Problem { status: status.as_u16(), ..Problem::new(code, detail) }
+    Problem {
+        status: status.as_u16(),
+        ..Problem::new(code, detail)
+    }
 }
 
 fn render(response: &mut Response, problem: &Problem) {
     let body = serde_json::to_vec(problem).unwrap_or_default();
     response.headers_mut().remove(header::CONTENT_LENGTH);
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/problem+json"),
+    );
     if matches!(problem.code, ProblemCode::RateLimited | ProblemCode::Busy) {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }
     *response.body_mut() = Body::from(body);
 }

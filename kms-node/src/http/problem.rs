@@ -39,8 +39,8 @@ impl IntoResponse for ApiError {
 
 impl From<Refusal> for ApiError {
     fn from(refusal: Refusal) -> Self {
-        if let Refusal::Keys(error) = &refusal {
-            return Self::internal(error);
+        if matches!(refusal, Refusal::Keys(_) | Refusal::Sealing { .. }) {
+            return Self::internal(&refusal);
         }
         Self(Box::new(refusal.problem()))
     }
@@ -49,6 +49,25 @@ impl From<Refusal> for ApiError {
 impl From<LimitError> for ApiError {
     fn from(error: LimitError) -> Self {
         Self::new(ProblemCode::RateLimited, error.to_string())
+    }
+}
+
+impl From<BridgeError> for ApiError {
+    fn from(error: BridgeError) -> Self {
+        let code = match &error {
+            BridgeError::Stale { .. } => ProblemCode::ChainStale,
+            BridgeError::Disagreement { .. } => ProblemCode::ChainDisagreement,
+            // C6: whatever else keeps the chain from answering, the answer is "cannot be asked", never "allowed".
+            BridgeError::Unavailable { .. }
+            | BridgeError::Endpoint { .. }
+            | BridgeError::Evidence { .. }
+            | BridgeError::WrongChain { .. }
+            | BridgeError::Clock { .. }
+            | BridgeError::Contract { .. }
+            | BridgeError::TooMuch { .. }
+            | BridgeError::Floor(_) => ProblemCode::ChainUnavailable,
+        };
+        Self::new(code, chain_of(&error))
     }
 }
 
@@ -63,9 +82,10 @@ impl From<LogError> for ApiError {
         match error {
             LogError::Full { .. } => Self::new(ProblemCode::Busy, error.to_string()),
             // What the database says may name paths and hosts: it is for the log alone.
-            LogError::Store(_) | LogError::Stopped => {
-                Self::new(ProblemCode::LogUnavailable, "the release log takes no entries; nothing was released")
-            }
+            LogError::Store(_) | LogError::Stopped => Self::new(
+                ProblemCode::LogUnavailable,
+                "the release log takes no entries; nothing was released",
+            ),
         }
     }
 }

@@ -57,21 +57,30 @@ pub(crate) async fn serve(
             continue;
         };
         // K6: above the bound a connection is closed at once; waiting ones would take memory too.
-        let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else { continue };
+        let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else {
+            continue;
+        };
         let service = service(router.clone(), peer);
         let (builder, tls, watcher) = (Arc::clone(&builder), tls.clone(), graceful.watcher());
         let open = Open::new(slot, connections.clone());
         tokio::spawn(async move {
             let _open = open;
-            let Some(stream) = handshake(tls, stream, limits.read_timeout).await else { return };
-            let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+            let Some(stream) = handshake(tls, stream, limits.read_timeout).await else {
+                return;
+            };
+            let connection = builder
+                .serve_connection(TokioIo::new(stream), service)
+                .into_owned();
             if let Err(error) = watcher.watch(connection).await {
                 tracing::debug!(%error, "connection ended");
             }
         });
     }
     drop(listener);
-    if tokio::time::timeout(limits.drain_timeout, graceful.shutdown()).await.is_err() {
+    if tokio::time::timeout(limits.drain_timeout, graceful.shutdown())
+        .await
+        .is_err()
+    {
         tracing::warn!("requests were cut off: they did not finish within the drain timeout");
     }
 }

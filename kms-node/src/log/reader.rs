@@ -7,13 +7,14 @@ use super::{
 };
 use crate::store::{Store, StoreError, bigint, stored, unsigned};
 use kms_wire::{
-    AppId, Blob, ConsistencyProof, InclusionProof, IndexedEntry, LogEntries, LogEntry, SignedTreeHead, UnixTime,
+    AppId, Blob, ConsistencyProof, InclusionProof, IndexedEntry, LogEntries, LogEntry, SignedTreeHead,
+    UnixTime,
 };
 use sqlx::{Any, AnyConnection, AnyPool, Row, any::AnyRow};
 use std::collections::BTreeMap;
 
 /// Entries of one page.
-pub const MAX_PAGE: u32 = 256;
+pub(super) const MAX_PAGE: u32 = 256;
 
 /// Reads what the writer wrote.
 #[derive(Debug, Clone)]
@@ -24,7 +25,9 @@ pub struct LogReader {
 impl LogReader {
     /// Reads from this database.
     pub fn new(store: &Store) -> Self {
-        Self { pool: store.pool().clone() }
+        Self {
+            pool: store.pool().clone(),
+        }
     }
 
     /// The newest signed tree head; `None` while the log is empty.
@@ -45,30 +48,32 @@ impl LogReader {
     pub async fn entries(&self, start: u64, count: u32, app: Option<AppId>) -> Result<LogEntries, LogError> {
         let count = count.clamp(1, MAX_PAGE);
         let start = i64::try_from(start).unwrap_or(i64::MAX);
-        let rows = match app {
-            Some(app) => {
-                sqlx::query::<Any>(
-                    "SELECT position, leaf FROM log_entries WHERE app_id = $1 AND position >= $2 \
+        let rows =
+            match app {
+                Some(app) => {
+                    sqlx::query::<Any>(
+                        "SELECT position, leaf FROM log_entries WHERE app_id = $1 AND position >= $2 \
                      ORDER BY position LIMIT $3",
-                )
-                .bind(app.to_plain_hex())
-                .bind(start)
-                .bind(i64::from(count) + 1)
-                .fetch_all(&self.pool)
-                .await?
-            }
-            None => {
-                sqlx::query::<Any>(
+                    )
+                    .bind(app.to_plain_hex())
+                    .bind(start)
+                    .bind(i64::from(count) + 1)
+                    .fetch_all(&self.pool)
+                    .await?
+                }
+                None => sqlx::query::<Any>(
                     "SELECT position, leaf FROM log_entries WHERE position >= $1 ORDER BY position LIMIT $2",
                 )
                 .bind(start)
                 .bind(i64::from(count) + 1)
                 .fetch_all(&self.pool)
-                .await?
-            }
-        };
+                .await?,
+            };
         let mut entries = rows.iter().map(read_entry).collect::<Result<Vec<_>, _>>()?;
-        let next = (entries.len() > count as usize).then(|| entries.pop()).flatten().map(|entry| entry.index);
+        let next = (entries.len() > count as usize)
+            .then(|| entries.pop())
+            .flatten()
+            .map(|entry| entry.index);
         Ok(LogEntries { entries, next })
     }
 
@@ -77,10 +82,19 @@ impl LogReader {
     /// # Errors
     /// When the database fails.
     pub async fn inclusion(&self, index: u64, size: u64) -> Result<Option<InclusionProof>, LogError> {
-        let Some(ranges) = self.within(size).await?.then(|| tree::inclusion_ranges(index, size)).flatten() else {
+        let Some(ranges) = self
+            .within(size)
+            .await?
+            .then(|| tree::inclusion_ranges(index, size))
+            .flatten()
+        else {
             return Ok(None);
         };
-        Ok(Some(InclusionProof { index, tree_size: size, path: self.path(&ranges).await? }))
+        Ok(Some(InclusionProof {
+            index,
+            tree_size: size,
+            path: self.path(&ranges).await?,
+        }))
     }
 
     /// Proof that the tree of `first` leaves is a prefix of that of `second`; `None` when there is none.
@@ -92,7 +106,11 @@ impl LogReader {
         let Some(ranges) = inside.then(|| tree::consistency_ranges(first, second)).flatten() else {
             return Ok(None);
         };
-        Ok(Some(ConsistencyProof { first, second, path: self.path(&ranges).await? }))
+        Ok(Some(ConsistencyProof {
+            first,
+            second,
+            path: self.path(&ranges).await?,
+        }))
     }
 
     async fn within(&self, size: u64) -> Result<bool, LogError> {
@@ -118,8 +136,10 @@ pub(super) async fn read_frontier(connection: &mut AnyConnection, size: u64) -> 
     for id in Frontier::peak_ids(size) {
         peaks.push(read_node(connection, id).await?);
     }
-    Frontier::restore(size, &peaks)
-        .ok_or_else(|| StoreError::Corrupt { expected: "one hash per peak", actual: peaks.len().to_string() })
+    Frontier::restore(size, &peaks).ok_or_else(|| StoreError::Corrupt {
+        expected: "one hash per peak",
+        actual: peaks.len().to_string(),
+    })
 }
 
 async fn read_node(connection: &mut AnyConnection, id: NodeId) -> Result<Hash, StoreError> {
@@ -129,7 +149,10 @@ async fn read_node(connection: &mut AnyConnection, id: NodeId) -> Result<Hash, S
             .bind(position)
             .fetch_one(connection)
             .await?;
-        return Ok(tree::leaf_hash(&stored::<{ LogEntry::LEAF_LEN }>("a leaf", &row.try_get::<String, _>(0)?)?));
+        return Ok(tree::leaf_hash(&stored::<{ LogEntry::LEAF_LEN }>(
+            "a leaf",
+            &row.try_get::<String, _>(0)?,
+        )?));
     }
     let row = sqlx::query::<Any>("SELECT hash FROM log_nodes WHERE level = $1 AND position = $2")
         .bind(i64::from(id.level))
@@ -147,7 +170,10 @@ pub(super) fn read_head(row: &AnyRow) -> Result<Option<SignedTreeHead>, StoreErr
     }
     let root = stored::<32>("a tree hash", &row.try_get::<String, _>("root")?)?;
     let signature = stored::<64>("a signature", &row.try_get::<String, _>("signature")?)?;
-    let blob = |_| StoreError::Corrupt { expected: "a tree head", actual: "another length".to_owned() };
+    let blob = |_| StoreError::Corrupt {
+        expected: "a tree head",
+        actual: "another length".to_owned(),
+    };
     Ok(Some(SignedTreeHead {
         size,
         root: Blob::new(root.to_vec()).map_err(blob)?,
@@ -159,7 +185,12 @@ pub(super) fn read_head(row: &AnyRow) -> Result<Option<SignedTreeHead>, StoreErr
 fn read_entry(row: &AnyRow) -> Result<IndexedEntry, StoreError> {
     let text: String = row.try_get("leaf")?;
     let leaf = stored::<{ LogEntry::LEAF_LEN }>("a leaf", &text)?;
-    let entry = LogEntry::from_leaf_bytes(&leaf)
-        .ok_or(StoreError::Corrupt { expected: "a leaf", actual: text })?;
-    Ok(IndexedEntry { index: unsigned(row.try_get("position")?)?, entry })
+    let entry = LogEntry::from_leaf_bytes(&leaf).ok_or(StoreError::Corrupt {
+        expected: "a leaf",
+        actual: text,
+    })?;
+    Ok(IndexedEntry {
+        index: unsigned(row.try_get("position")?)?,
+        entry,
+    })
 }

@@ -18,11 +18,20 @@ pub struct NodeId {
 
 /// Hash of a leaf (RFC 6962 §2.1).
 pub fn leaf_hash(leaf: &[u8]) -> Hash {
-    Sha256::new().chain_update([0]).chain_update(leaf).finalize().into()
+    Sha256::new()
+        .chain_update([0])
+        .chain_update(leaf)
+        .finalize()
+        .into()
 }
 
 fn node_hash(left: &Hash, right: &Hash) -> Hash {
-    Sha256::new().chain_update([1]).chain_update(left).chain_update(right).finalize().into()
+    Sha256::new()
+        .chain_update([1])
+        .chain_update(left)
+        .chain_update(right)
+        .finalize()
+        .into()
 }
 
 /// Root of the empty tree.
@@ -46,8 +55,14 @@ impl Frontier {
     /// Rebuilds the edge from the hashes of [`Frontier::peak_ids`]; `None` when their number is wrong.
     pub fn restore(size: u64, hashes: &[Hash]) -> Option<Self> {
         let ids = Self::peak_ids(size);
-        (ids.len() == hashes.len())
-            .then(|| Self { size, peaks: ids.iter().map(|id| id.level).zip(hashes.iter().copied()).collect() })
+        (ids.len() == hashes.len()).then(|| Self {
+            size,
+            peaks: ids
+                .iter()
+                .map(|id| id.level)
+                .zip(hashes.iter().copied())
+                .collect(),
+        })
     }
 
     /// Leaves so far.
@@ -66,7 +81,13 @@ impl Frontier {
             self.peaks.pop();
             hash = node_hash(&left, &hash);
             level += 1;
-            completed(NodeId { level, position: self.size >> level }, hash);
+            completed(
+                NodeId {
+                    level,
+                    position: self.size >> level,
+                },
+                hash,
+            );
         }
         self.peaks.push((level, hash));
         self.size += 1;
@@ -135,7 +156,10 @@ pub fn cover(start: u64, end: u64) -> Vec<NodeId> {
     let (mut start, mut nodes) = (start, Vec::new());
     while start < end {
         let level = (end - start).ilog2();
-        nodes.push(NodeId { level, position: start >> level });
+        nodes.push(NodeId {
+            level,
+            position: start >> level,
+        });
         start += 1 << level;
     }
     nodes
@@ -143,7 +167,10 @@ pub fn cover(start: u64, end: u64) -> Vec<NodeId> {
 
 /// Hash of a range out of the hashes of its [`cover`]; `None` when one is missing.
 pub fn range_hash(range: Range, nodes: &BTreeMap<NodeId, Hash>) -> Option<Hash> {
-    let hashes: Option<Vec<Hash>> = cover(range.0, range.1).iter().map(|id| nodes.get(id).copied()).collect();
+    let hashes: Option<Vec<Hash>> = cover(range.0, range.1)
+        .iter()
+        .map(|id| nodes.get(id).copied())
+        .collect();
     fold(hashes?.into_iter())
 }
 
@@ -204,16 +231,28 @@ mod tests {
         let (mut tree, mut nodes) = (Frontier::default(), BTreeMap::new());
         for (i, leaf) in leaves.iter().enumerate() {
             assert_eq!(tree.root(), mth(&leaves[..i]));
-            nodes.insert(NodeId { level: 0, position: i as u64 }, *leaf);
+            nodes.insert(
+                NodeId {
+                    level: 0,
+                    position: i as u64,
+                },
+                *leaf,
+            );
             tree.append(*leaf, |id, hash| assert!(nodes.insert(id, hash).is_none()));
             let size = i as u64 + 1;
             let peaks: Vec<Hash> = Frontier::peak_ids(size).iter().map(|id| nodes[id]).collect();
             assert_eq!(Frontier::restore(size, &peaks).unwrap(), tree);
             let hashes = |ranges: Vec<Range>| -> Vec<Hash> {
-                ranges.into_iter().map(|range| range_hash(range, &nodes).unwrap()).collect()
+                ranges
+                    .into_iter()
+                    .map(|range| range_hash(range, &nodes).unwrap())
+                    .collect()
             };
             for m in 0..=i {
-                assert_eq!(hashes(inclusion_ranges(m as u64, size).unwrap()), path(m, &leaves[..=i]));
+                assert_eq!(
+                    hashes(inclusion_ranges(m as u64, size).unwrap()),
+                    path(m, &leaves[..=i])
+                );
                 let first = m as u64 + 1;
                 assert_eq!(
                     hashes(consistency_ranges(first, size).unwrap()),

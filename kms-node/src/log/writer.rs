@@ -47,7 +47,11 @@ impl ReleaseLog {
         store: Store,
         signer: Arc<dyn TreeSigner>,
     ) -> Result<(Self, tokio::task::JoinHandle<()>), LogError> {
-        let mut writer = Writer { store, signer, tree: None };
+        let mut writer = Writer {
+            store,
+            signer,
+            tree: None,
+        };
         writer.check().await?;
         let (queue, waiting) = mpsc::channel(MAX_WAITING);
         Ok((Self { queue }, tokio::spawn(writer.run(waiting))))
@@ -59,10 +63,12 @@ impl ReleaseLog {
     /// When it is not.
     pub async fn append(&self, entry: LogEntry) -> Result<LogPosition, LogError> {
         let (answer, committed) = oneshot::channel();
-        self.queue.try_send(Waiting { entry, answer }).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => LogError::Full { limit: MAX_WAITING },
-            mpsc::error::TrySendError::Closed(_) => LogError::Stopped,
-        })?;
+        self.queue
+            .try_send(Waiting { entry, answer })
+            .map_err(|error| match error {
+                mpsc::error::TrySendError::Full(_) => LogError::Full { limit: MAX_WAITING },
+                mpsc::error::TrySendError::Closed(_) => LogError::Stopped,
+            })?;
         committed.await.map_err(|_| LogError::Stopped)?
     }
 }
@@ -95,7 +101,10 @@ impl Writer {
                 }
                 Err(error) => {
                     let error = LogError::from(error);
-                    tracing::error!(error = &error as &dyn std::error::Error, "the release log takes no entries");
+                    tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        "the release log takes no entries"
+                    );
                     // The outcome of a failed commit is unknown: the next turn reads the tree again.
                     self.tree = None;
                     for release in batch.drain(..) {
@@ -115,7 +124,11 @@ impl Writer {
         for (release, position) in batch.iter().zip(first..) {
             let leaf = release.entry.leaf_bytes();
             tree.append(leaf_hash(&leaf), |id, hash| nodes.push((id, hash)));
-            entries.push((bigint(position)?, release.entry.app_id.to_plain_hex(), hex::encode(leaf)));
+            entries.push((
+                bigint(position)?,
+                release.entry.app_id.to_plain_hex(),
+                hex::encode(leaf),
+            ));
         }
         insert_entries(&mut transaction, &entries).await?;
         insert_nodes(&mut transaction, &nodes).await?;
@@ -136,7 +149,10 @@ impl Writer {
         let (size, root) = (tree.size(), tree.root());
         let time = self.signer.now().max(last);
         let signature = self.signer.sign(&SignedTreeHead::signed_bytes(size, &root, time));
-        let blob = |_| StoreError::Corrupt { expected: "a tree head", actual: "another length".to_owned() };
+        let blob = |_| StoreError::Corrupt {
+            expected: "a tree head",
+            actual: "another length".to_owned(),
+        };
         Ok(SignedTreeHead {
             size,
             root: Blob::new(root.to_vec()).map_err(blob)?,
@@ -151,7 +167,9 @@ async fn take_turn(
     connection: &mut AnyConnection,
     known: Option<Frontier>,
 ) -> Result<(Frontier, UnixTime), StoreError> {
-    sqlx::query::<Any>("UPDATE log_head SET turn = turn + 1 WHERE id = 1").execute(&mut *connection).await?;
+    sqlx::query::<Any>("UPDATE log_head SET turn = turn + 1 WHERE id = 1")
+        .execute(&mut *connection)
+        .await?;
     let row = sqlx::query::<Any>("SELECT size, root, signed_at, signature FROM log_head WHERE id = 1")
         .fetch_one(&mut *connection)
         .await?;
@@ -191,7 +209,10 @@ async fn insert_nodes(connection: &mut AnyConnection, nodes: &[(NodeId, Hash)]) 
         let sql = insert_sql("log_nodes (level, position, hash)", chunk.len());
         let mut query = sqlx::query::<Any>(AssertSqlSafe(sql));
         for (id, hash) in chunk {
-            query = query.bind(i64::from(id.level)).bind(bigint(id.position)?).bind(hex::encode(hash));
+            query = query
+                .bind(i64::from(id.level))
+                .bind(bigint(id.position)?)
+                .bind(hex::encode(hash));
         }
         query.execute(&mut *connection).await?;
     }
@@ -199,13 +220,15 @@ async fn insert_nodes(connection: &mut AnyConnection, nodes: &[(NodeId, Hash)]) 
 }
 
 async fn store_head(connection: &mut AnyConnection, head: &SignedTreeHead) -> Result<(), StoreError> {
-    sqlx::query::<Any>("UPDATE log_head SET size = $1, root = $2, signed_at = $3, signature = $4 WHERE id = 1")
-        .bind(bigint(head.size)?)
-        .bind(hex::encode(head.root.as_bytes()))
-        .bind(bigint(head.time.0)?)
-        .bind(hex::encode(head.signature.as_bytes()))
-        .execute(connection)
-        .await?;
+    sqlx::query::<Any>(
+        "UPDATE log_head SET size = $1, root = $2, signed_at = $3, signature = $4 WHERE id = 1",
+    )
+    .bind(bigint(head.size)?)
+    .bind(hex::encode(head.root.as_bytes()))
+    .bind(bigint(head.time.0)?)
+    .bind(hex::encode(head.signature.as_bytes()))
+    .execute(connection)
+    .await?;
     Ok(())
 }
 
@@ -221,7 +244,8 @@ fn chunks<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
 
 /// An insert of `rows` rows of three columns.
 fn insert_sql(table: &str, rows: usize) -> String {
-    let values: Vec<String> =
-        (0..rows).map(|row| format!("(${}, ${}, ${})", row * 3 + 1, row * 3 + 2, row * 3 + 3)).collect();
+    let values: Vec<String> = (0..rows)
+        .map(|row| format!("(${}, ${}, ${})", row * 3 + 1, row * 3 + 2, row * 3 + 3))
+        .collect();
     format!("INSERT INTO {table} VALUES {}", values.join(", "))
 }

@@ -27,7 +27,10 @@ impl FloorStore {
             .await?;
         let Some(row) = row else { return Ok(None) };
         let hash = BlockHash::new(stored("a block hash", &row.try_get::<String, _>("hash")?)?);
-        Ok(Some(BlockRef { number: unsigned(row.try_get("number")?)?, hash }))
+        Ok(Some(BlockRef {
+            number: unsigned(row.try_get("number")?)?,
+            hash,
+        }))
     }
 
     async fn raise_height(&self, block: BlockRef) -> Result<(), StoreError> {
@@ -56,8 +59,10 @@ impl FloorStore {
             .await?;
         let Some(row) = row else { return Ok(0) };
         let number: i64 = row.try_get("number")?;
-        u32::try_from(number)
-            .map_err(|_| StoreError::Corrupt { expected: "a u32", actual: number.to_string() })
+        u32::try_from(number).map_err(|_| StoreError::Corrupt {
+            expected: "a u32",
+            actual: number.to_string(),
+        })
     }
 
     /// Raises it.
@@ -81,9 +86,13 @@ impl FloorStore {
 #[async_trait]
 impl HeightFloor for FloorStore {
     async fn load(&self) -> Result<Option<BlockRef>, FloorError> {
-        self.load_height().await.map_err(|error| FloorError(error.to_string()))
+        self.load_height()
+            .await
+            .map_err(|error| FloorError(error.to_string()))
     }
     async fn raise(&self, block: BlockRef) -> Result<(), FloorError> {
-        self.raise_height(block).await.map_err(|error| FloorError(error.to_string()))
+        self.raise_height(block)
+            .await
+            .map_err(|error| FloorError(error.to_string()))
     }
 }

@@ -124,19 +124,25 @@ fn migrator() -> Migrator {
 /// Reads a stored hex value of exactly `N` bytes.
 pub(crate) fn stored<const N: usize>(expected: &'static str, text: &str) -> Result<[u8; N], StoreError> {
     let mut out = [0; N];
-    hex::decode_to_slice(text, &mut out)
-        .map_err(|_| StoreError::Corrupt { expected, actual: text.chars().take(80).collect() })?;
+    hex::decode_to_slice(text, &mut out).map_err(|_| StoreError::Corrupt {
+        expected,
+        actual: text.chars().take(80).collect(),
+    })?;
     Ok(out)
 }
 
 /// Writes a number for a BIGINT column.
 pub(crate) fn bigint(number: u64) -> Result<i64, StoreError> {
-    i64::try_from(number)
-        .map_err(|_| StoreError::Corrupt { expected: "a number below 2^63", actual: number.to_string() })
+    i64::try_from(number).map_err(|_| StoreError::Corrupt {
+        expected: "a number below 2^63",
+        actual: number.to_string(),
+    })
 }
 
 /// Reads a number from a BIGINT column.
 pub(crate) fn unsigned(number: i64) -> Result<u64, StoreError> {
-    u64::try_from(number)
-        .map_err(|_| StoreError::Corrupt { expected: "a number from 0", actual: number.to_string() })
+    u64::try_from(number).map_err(|_| StoreError::Corrupt {
+        expected: "a number from 0",
+        actual: number.to_string(),
+    })
 }

@@ -73,7 +73,7 @@ pub struct Decision {
     /// Finalized block at which it is allowed too.
     #[schema(value_type = Object)]
     pub finalized: ProvenBlock,
-    /// SHA-256 of the ABI encoding of the boot record.
+    /// Keccak-256 of the ABI encoding of the boot record.
     #[schema(value_type = String)]
     pub record_hash: BlockHash,
 }

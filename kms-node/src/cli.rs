@@ -1,0 +1,127 @@
+//! The command line: `run`, `bootstrap`, `--check-config`. Exit 64 for a bad configuration, 1 for anything else.
+
+use crate::{
+    Deps, Node,
+    config::{Config, ConfigError, LogFormat},
+    harden, root,
+};
+use authority_bridge::SystemClock;
+use clap::{Parser, Subcommand};
+use std::{
+    error::Error,
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+    sync::Arc,
+};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// Exit status of a bad configuration (sysexits.h, EX_USAGE).
+const BAD_CONFIG: u8 = 64;
+
+/// Key release to attested virtual machines.
+#[derive(Debug, Parser)]
+#[command(name = "kms-node", version)]
+pub struct Cli {
+    /// Configuration file; the defaults it changes are printed by --print-defaults.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Read the configuration, tell every problem, and exit.
+    #[arg(long)]
+    check_config: bool,
+    /// Print the commented defaults and exit.
+    #[arg(long)]
+    print_defaults: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve until SIGTERM.
+    Run,
+    /// Create the root of a new network; print its public identity and a quote over it.
+    Bootstrap,
+}
+
+/// Runs the command line.
+pub async fn run(cli: Cli) -> ExitCode {
+    match execute(cli).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let mut text = error.to_string();
+            let mut next = error.source();
+            while let Some(source) = next {
+                text.push_str(&format!(": {source}"));
+                next = source.source();
+            }
+            let _ = writeln!(io::stderr(), "kms-node: {}", text.trim_end());
+            let is_config = error.is::<ConfigError>();
+            if is_config {
+                ExitCode::from(BAD_CONFIG)
+            } else {
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+async fn execute(cli: Cli) -> Result<(), Box<dyn Error + Send + Sync>> {
+    if cli.print_defaults {
+        return Ok(io::stdout().write_all(crate::config::DEFAULT.as_bytes())?);
+    }
+    let bootstrap = matches!(cli.command, Some(Command::Bootstrap)) && !cli.check_config;
+    let config = load(&cli, bootstrap)?;
+    if cli.check_config {
+        return Ok(writeln!(io::stdout(), "configuration: ok")?);
+    }
+    start_logging(&config)?;
+    harden::process()?;
+    let td: Arc<dyn td_quote::Td> = Arc::from(td_quote::open(&config.td.device)?);
+    if bootstrap {
+        let made = tokio::task::spawn_blocking(move || root::bootstrap(&config, &*td)).await??;
+        return Ok(writeln!(io::stdout(), "{}", serde_json::to_string(&made)?)?);
+    }
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let node = Node::start(
+        config,
+        Deps {
+            td,
+            clock: Arc::new(SystemClock),
+        },
+    )
+    .await?;
+    writeln!(
+        io::stdout(),
+        "{}",
+        serde_json::json!({ "ready": true, "address": node.addr() })
+    )?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    node.shutdown().await;
+    Ok(())
+}
+
+fn load(cli: &Cli, bootstrap: bool) -> Result<Config, ConfigError> {
+    let (file, environment) = (cli.config.as_deref(), std::env::vars());
+    if bootstrap {
+        Config::load_for_bootstrap(file, environment)
+    } else {
+        Config::load(file, environment)
+    }
+}
+
+fn start_logging(config: &Config) -> Result<(), Box<dyn Error + Send + Sync>> {
+    let filter = EnvFilter::try_new(&config.log.filter)?;
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr);
+    match config.log.format {
+        LogFormat::Text => builder.try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+    }
+}

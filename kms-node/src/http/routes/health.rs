@@ -1,0 +1,51 @@
+//! Liveness, readiness, metrics.
+
+use crate::{app::App, http::ApiError};
+use axum::{extract::State, http::header, response::IntoResponse};
+use kms_wire::{Problem, ProblemCode};
+use std::sync::Arc;
+
+/// The process answers.
+#[utoipa::path(get, path = "/healthz", responses((status = 200, body = String)))]
+pub(super) async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// The node would release: it is allowed itself, the chain is fresh with room to spare, the database takes entries.
+#[utoipa::path(get, path = "/readyz", responses(
+    (status = 200, body = String),
+    (status = 503, body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn readyz(State(app): State<Arc<App>>) -> Result<&'static str, ApiError> {
+    if app.is_draining() {
+        return Err(ApiError::new(ProblemCode::Busy, "the node is stopping"));
+    }
+    let now = app.now()?;
+    app.standing.own_record()?;
+    let (network, _) = app.network()?;
+    // A balancer needs a moment to move on, so readiness ends before releases do.
+    let (age_s, limit_s) = (
+        now.0.saturating_sub(network.head.timestamp.0),
+        app.config.chain.max_head_age_s * 4 / 5,
+    );
+    if age_s > limit_s {
+        let detail = format!("head: expected an age of at most {limit_s} s, got {age_s} s");
+        return Err(ApiError::new(ProblemCode::ChainStale, detail));
+    }
+    if !app.store.is_up().await {
+        return Err(ApiError::new(
+            ProblemCode::LogUnavailable,
+            "the database does not answer",
+        ));
+    }
+    Ok("ready\n")
+}
+
+/// Prometheus exposition format.
+#[utoipa::path(get, path = "/metrics", responses((status = 200, body = String)))]
+pub(super) async fn metrics(State(app): State<Arc<App>>) -> impl IntoResponse {
+    (
+        [(header::CONTENT_TYPE, "text/plain; version=0.0.4")],
+        app.metrics.render(),
+    )
+}
