@@ -3,12 +3,13 @@
 use crate::{PlatformSeed, SoftTdError};
 use rand::TryRngCore;
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions},
+    fs::{DirBuilder, File},
     io::{self, Read, Write},
-    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt},
     path::Path,
 };
-use zeroize::Zeroize;
+use tempfile::NamedTempFile;
+use zeroize::Zeroizing;
 
 const SEED_FILE: &str = "platform-seed";
 const SEED_LEN: usize = 32;
@@ -50,28 +51,24 @@ impl PlatformSeed {
     }
 }
 
-/// Writes a fresh seed beside its place and links it there, so that nobody ever sees half of one and the first wins.
+/// Writes a fresh seed beside its place and moves it there unless one has come first, so nobody ever reads half of one.
 fn create(folder: &Path, path: &Path) -> Result<(), SoftTdError> {
-    let mut seed = Box::new([0; SEED_LEN]);
+    let mut seed = Zeroizing::new([0; SEED_LEN]);
     rand::rngs::OsRng
         .try_fill_bytes(seed.as_mut())
         .map_err(|error| SoftTdError::io(path)(io::Error::other(error)))?;
-    let draft = folder.join(format!("{SEED_FILE}.{}", std::process::id()));
-    let written = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&draft)
-        .and_then(|mut file| file.write_all(seed.as_ref()).and_then(|()| file.sync_all()));
-    seed.zeroize();
-    written.map_err(SoftTdError::io(&draft))?;
-    let linked = match fs::hard_link(&draft, path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(SoftTdError::io(path)(error)),
+    // Temporary files are 0600 from their first moment.
+    let mut draft = NamedTempFile::new_in(folder).map_err(SoftTdError::io(folder))?;
+    let written = draft
+        .write_all(seed.as_ref())
+        .and_then(|()| draft.as_file().sync_all());
+    written.map_err(SoftTdError::io(folder))?;
+    match draft.persist_noclobber(path) {
+        Err(lost) if lost.error.kind() != io::ErrorKind::AlreadyExists => {
+            Err(SoftTdError::io(path)(lost.error))
+        }
         _ => Ok(()),
-    };
-    fs::remove_file(&draft).map_err(SoftTdError::io(&draft))?;
-    linked
+    }
 }
 
 fn load(path: &Path) -> Result<PlatformSeed, SoftTdError> {

@@ -64,6 +64,14 @@ impl LogFile {
             .read_to_end(&mut text)
             .map_err(TdError::io(&self.0))?;
         TdError::bound("event log", MAX_LINE, text.len())?;
+        // A crash while writing leaves a last line without its end; the next event would be glued to it.
+        if text.last().is_some_and(|byte| *byte != b'\n') {
+            return Err(TdError::Shape {
+                path: self.0.display().to_string(),
+                expected: "a line end after every event",
+                actual: "a last line without one".to_owned(),
+            });
+        }
         let mut entries = Vec::new();
         for (index, line) in text.split_inclusive(|byte| *byte == b'\n').enumerate() {
             let entry = serde_json::from_slice(line).map_err(|source| TdError::Log {

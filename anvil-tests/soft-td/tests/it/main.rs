@@ -1,8 +1,12 @@
 //! Tests of the simulated platform, judged by a verifier it shares no code with.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+mod boot;
+mod command;
 mod faults;
+mod pcs;
 mod quotes;
+mod server;
 
 use dcap_qvl::{
     QuoteCollateralV3,

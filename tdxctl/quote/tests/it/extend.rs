@@ -1,0 +1,166 @@
+//! RTMR3 through sysfs, and the log beside it.
+
+use crate::kernel::{Pipes, give, paths, pipe, take, td};
+use kms_types::{EventLogEntry, Rtmr};
+use std::{
+    fs::{self, OpenOptions},
+    io::Write,
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    sync::mpsc::{Receiver, channel},
+    thread::{JoinHandle, spawn},
+};
+use td_quote::{MAX_EVENTS, Td, TdError};
+
+/// Plays the register: one extension for every word that comes through `go`, so that two reads in a row by the client are
+/// never served by one opening of the pipe. Gives back its value and every digest written.
+fn register(path: &Path, go: Receiver<()>, disturb: bool) -> JoinHandle<(Rtmr, Vec<Vec<u8>>)> {
+    pipe(path);
+    let path = path.to_owned();
+    spawn(move || {
+        let (mut value, mut digests) = (Rtmr::ZERO, Vec::new());
+        for () in go {
+            give(&path, value.as_ref());
+            let digest = take(&path);
+            if let Ok(digest) = <[u8; 48]>::try_from(digest.as_slice()) {
+                value = value.extended(&digest);
+            }
+            digests.push(digest);
+            if disturb {
+                value = value.extended(&[9; 48]);
+            }
+            give(&path, value.as_ref());
+        }
+        (value, digests)
+    })
+}
+
+#[test]
+fn register_gets_the_digest_and_the_log_the_event() {
+    let folder = tempfile::tempdir().unwrap();
+    let td = td(folder.path(), &Pipes::default());
+    assert_eq!(td.event_log().unwrap(), []);
+    let (go, ready) = channel();
+    let kernel = register(&paths(folder.path()).rtmr3, ready, false);
+    let sent = [
+        ("system-preparing", &b""[..]),
+        ("app-id", &[1; 20]),
+        ("note", b"\"\\\n\0"),
+    ];
+    let mut entries = Vec::new();
+    for (name, payload) in sent {
+        go.send(()).unwrap();
+        entries.push(td.extend(name, payload).unwrap());
+    }
+    drop(go);
+    let (value, digests) = kernel.join().unwrap();
+    let expected: Vec<_> = sent
+        .iter()
+        .map(|(n, p)| EventLogEntry::runtime(n, p).unwrap())
+        .collect();
+    assert_eq!(entries, expected);
+    assert_eq!(
+        digests,
+        expected
+            .iter()
+            .map(|e| e.runtime_digest().to_vec())
+            .collect::<Vec<_>>()
+    );
+    assert_eq!(td.event_log().unwrap(), expected);
+    assert_eq!(expected.iter().fold(Rtmr::ZERO, |r, e| e.extend(&r)), value);
+
+    let log = paths(folder.path()).event_log;
+    assert_eq!(fs::read_to_string(&log).unwrap().lines().count(), 3);
+    assert_eq!(fs::metadata(&log).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn register_moved_by_another_is_reported() {
+    let folder = tempfile::tempdir().unwrap();
+    let td = td(folder.path(), &Pipes::default());
+    let (go, ready) = channel();
+    let kernel = register(&paths(folder.path()).rtmr3, ready, true);
+    go.send(()).unwrap();
+    drop(go);
+    assert!(matches!(
+        td.extend("app-id", &[1; 20]),
+        Err(TdError::Register { .. })
+    ));
+    kernel.join().unwrap();
+    assert_eq!(td.event_log().unwrap(), []);
+}
+
+#[test]
+fn without_a_register_nothing_is_logged() {
+    let folder = tempfile::tempdir().unwrap();
+    let td = td(folder.path(), &Pipes::default());
+    assert!(matches!(td.extend("app-id", &[1; 20]), Err(TdError::Io { .. })));
+    assert_eq!(td.event_log().unwrap(), []);
+    assert!(
+        !paths(folder.path()).rtmr3.exists(),
+        "the register file was created"
+    );
+}
+
+#[test]
+fn register_of_another_size_is_refused() {
+    for size in [47, 49] {
+        let folder = tempfile::tempdir().unwrap();
+        let td = td(folder.path(), &Pipes::default());
+        fs::write(paths(folder.path()).rtmr3, vec![0; size]).unwrap();
+        assert!(td.extend("app-id", &[1; 20]).is_err(), "{size} bytes");
+        assert_eq!(fs::read(paths(folder.path()).rtmr3).unwrap(), vec![0; size]);
+    }
+}
+
+#[test]
+fn bounds_hold_before_the_register_moves() {
+    let folder = tempfile::tempdir().unwrap();
+    let td = td(folder.path(), &Pipes::default());
+    let paths = paths(folder.path());
+    fs::write(&paths.rtmr3, [0; 48]).unwrap();
+    assert!(matches!(td.extend("", &[]), Err(TdError::Empty { .. })));
+    assert!(matches!(
+        td.extend(&"n".repeat(129), &[]),
+        Err(TdError::TooLong { .. })
+    ));
+    assert!(matches!(
+        td.extend("big", &[0; 64 * 1024 + 1]),
+        Err(TdError::Payload(_))
+    ));
+    let line = serde_json::to_string(&EventLogEntry::runtime("e", &[]).unwrap()).unwrap() + "\n";
+    fs::write(&paths.event_log, line.repeat(MAX_EVENTS)).unwrap();
+    assert_eq!(td.event_log().unwrap().len(), MAX_EVENTS);
+    assert!(matches!(
+        td.extend("one-more", &[]),
+        Err(TdError::TooManyEvents { .. })
+    ));
+    assert_eq!(fs::read(&paths.rtmr3).unwrap(), [0; 48]);
+}
+
+#[test]
+fn damaged_log_is_refused_and_stops_extensions() {
+    let folder = tempfile::tempdir().unwrap();
+    let td = td(folder.path(), &Pipes::default());
+    let paths = paths(folder.path());
+    fs::write(&paths.rtmr3, [0; 48]).unwrap();
+    let good = serde_json::to_string(&EventLogEntry::runtime("e", &[]).unwrap()).unwrap();
+    for damage in [
+        format!("{good}\nnot json\n"),
+        format!("{good}\n\n"),
+        good.clone(),
+        format!("{good}\n{{"),
+    ] {
+        fs::write(&paths.event_log, &damage).unwrap();
+        assert!(td.event_log().is_err(), "{damage}");
+        assert!(td.extend("app-id", &[1; 20]).is_err(), "{damage}");
+        assert_eq!(fs::read(&paths.rtmr3).unwrap(), [0; 48]);
+    }
+    let mut long = OpenOptions::new()
+        .write(true)
+        .truncate(true)
+        .open(&paths.event_log)
+        .unwrap();
+    long.write_all(&vec![b' '; td_quote::MAX_LINE + 1]).unwrap();
+    assert!(matches!(td.event_log(), Err(TdError::TooLong { .. })));
+}
