@@ -87,6 +87,12 @@ const ROWS: &[(&str, &str, &str, Constructor)] = &[
         "no debugging",
         AttestationError::Attributes,
     ),
+    (
+        "QE ISVSVN",
+        "QE TCB level",
+        "met by the quoting enclave",
+        AttestationError::Tcb,
+    ),
     ("TCBInfo", "TCB info", "current", AttestationError::Collateral),
     (
         "TCB Info",
@@ -130,12 +136,6 @@ const ROWS: &[(&str, &str, &str, Constructor)] = &[
         "QE identity",
         "signed, current and for the TD QE",
         AttestationError::Collateral,
-    ),
-    (
-        "QE ISVSVN",
-        "QE TCB level",
-        "met by the quoting enclave",
-        AttestationError::Tcb,
     ),
     (
         "QE ",
