@@ -34,6 +34,6 @@ pub struct FloorError(pub String);
 pub trait HeightFloor: Send + Sync + 'static {
     /// The block, if there ever was one.
     async fn load(&self) -> Result<Option<BlockRef>, FloorError>;
-    /// Stores a newer one; returns once it is durable. Only ever called with increasing heights.
+    /// Stores a newer one; returns once it is durable. Where several nodes share a store, the higher block stays.
     async fn raise(&self, block: BlockRef) -> Result<(), FloorError>;
 }

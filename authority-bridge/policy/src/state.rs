@@ -7,7 +7,10 @@ use crate::{
     reads::AccountFacts,
 };
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
-use alloy_trie::{EMPTY_ROOT_HASH, KECCAK_EMPTY, Nibbles, TrieAccount, proof::verify_proof};
+use alloy_trie::{
+    EMPTY_ROOT_HASH, KECCAK_EMPTY, Nibbles, TrieAccount,
+    proof::{ProofVerificationError, verify_proof},
+};
 use revm::bytecode::Bytecode;
 use std::{
     collections::{HashMap, HashSet},
@@ -91,15 +94,8 @@ impl ProvenState {
             .as_ref()
             .map_or(EMPTY_ROOT_HASH, |account| account.storage_root);
         bounded(&evidence.proof)?;
-        let expected = (!evidence.value.is_zero()).then(|| alloy_rlp::encode(evidence.value));
         // C3: a value the storage root does not lead to is a lie, and so is an absence it contradicts.
-        verify_proof(
-            storage_root,
-            Nibbles::unpack(keccak256(evidence.slot)),
-            expected,
-            &evidence.proof,
-        )
-        .map_err(|refused| PolicyError::SlotProof {
+        proven_slot(storage_root, evidence).map_err(|refused| PolicyError::SlotProof {
             address,
             slot: evidence.slot,
             storage_root,
@@ -112,6 +108,9 @@ impl ProvenState {
     /// The same knowledge at another block, as far as it can be carried: everything when the state root is the same,
     /// else the accounts proven anew here, with their slots when the storage root is unchanged.
     pub fn advance(&self, next: ProvenHeader, accounts: &[AccountEvidence]) -> Result<Self, PolicyError> {
+        if next.state_root() == EMPTY_ROOT_HASH {
+            return Ok(Self::new(next));
+        }
         let same = next.state_root() == self.header.state_root();
         let mut state = Self {
             header: Arc::new(next),
@@ -198,28 +197,29 @@ impl ProvenState {
             self.accounts.values().map(|entry| entry.slots.len()).sum(),
         )
     }
+    /// Whether the header commits to a state without any account: absence then needs no further proof.
+    pub fn is_empty_state(&self) -> bool {
+        self.header.state_root() == EMPTY_ROOT_HASH
+    }
     /// Storage root of an account: outer `None` not proven, inner `None` proven absent.
     pub fn storage_root(&self, address: Address) -> Option<Option<B256>> {
-        let entry = self.accounts.get(&address)?;
-        Some(entry.account.as_ref().map(|account| account.storage_root))
+        Some(self.account(address)?.map(|account| account.storage_root))
     }
     /// Value of a slot, if it is proven. An account without storage needs no further proof.
     pub fn slot(&self, address: Address, slot: B256) -> Option<U256> {
-        let entry = self.accounts.get(&address)?;
-        match &entry.account {
-            None => Some(U256::ZERO),
-            Some(account) if account.storage_root == EMPTY_ROOT_HASH => Some(U256::ZERO),
-            Some(_) => entry.slots.get(&slot).copied(),
+        match self.account(address)? {
+            Some(account) if account.storage_root != EMPTY_ROOT_HASH => {
+                self.accounts.get(&address)?.slots.get(&slot).copied()
+            }
+            _ => Some(U256::ZERO),
         }
     }
     /// Hash of an account's code: outer `None` not proven, inner `None` no code.
     pub fn code_hash(&self, address: Address) -> Option<Option<B256>> {
-        let entry = self.accounts.get(&address)?;
+        let code_hash = |account: &TrieAccount| account.code_hash;
         Some(
-            entry
-                .account
-                .as_ref()
-                .map(|account| account.code_hash)
+            self.account(address)?
+                .map(code_hash)
                 .filter(|hash| *hash != KECCAK_EMPTY),
         )
     }
@@ -244,16 +244,14 @@ impl ProvenState {
             .map(|(address, _)| *address)
     }
     pub(crate) fn facts(&self, address: Address) -> Option<Option<AccountFacts>> {
-        Some(
-            self.accounts
-                .get(&address)?
-                .account
-                .as_ref()
-                .map(AccountFacts::from),
-        )
+        Some(self.account(address)?.map(AccountFacts::from))
     }
+    /// Outer `None` not proven, inner `None` proven absent.
     pub(crate) fn account(&self, address: Address) -> Option<Option<&TrieAccount>> {
-        Some(self.accounts.get(&address)?.account.as_ref())
+        match self.accounts.get(&address) {
+            Some(entry) => Some(entry.account.as_ref()),
+            None => self.is_empty_state().then_some(None),
+        }
     }
 
     fn insert(&mut self, address: Address, account: Option<TrieAccount>, slots: HashMap<B256, U256>) {
@@ -290,6 +288,18 @@ fn proven_account(state_root: B256, evidence: &AccountEvidence) -> Result<Option
         detail: short(&refused.to_string()),
     })?;
     Ok(account)
+}
+
+/// Verifies the proof of a slot.
+fn proven_slot(storage_root: B256, evidence: &SlotEvidence) -> Result<(), ProofVerificationError> {
+    let key = Nibbles::unpack(keccak256(evidence.slot));
+    let written = Some(alloy_rlp::encode(evidence.value));
+    if !evidence.value.is_zero() {
+        return verify_proof(storage_root, key, written, &evidence.proof);
+    }
+    // Ethereum removes a slot set to zero. Anvil keeps a leaf that says zero, which proves the same.
+    verify_proof(storage_root, key, None, &evidence.proof)
+        .or_else(|refused| verify_proof(storage_root, key, written, &evidence.proof).map_err(|_| refused))
 }
 
 /// The verifier prints whole nodes; the beginning tells enough.
