@@ -276,13 +276,16 @@ fn proven_account(state_root: B256, evidence: &AccountEvidence) -> Result<Option
         )
     });
     // C3: an account the state root does not lead to is a lie, and so is an absence it contradicts.
-    verify_proof(
-        state_root,
-        Nibbles::unpack(keccak256(evidence.address)),
-        account.as_ref().map(alloy_rlp::encode),
-        &evidence.proof,
-    )
-    .map_err(|refused| PolicyError::AccountProof {
+    let key = Nibbles::unpack(keccak256(evidence.address));
+    let verify = |account: Option<&TrieAccount>| {
+        verify_proof(state_root, key, account.map(alloy_rlp::encode), &evidence.proof)
+    };
+    let verified = match &account {
+        Some(_) => verify(account.as_ref()),
+        // Ethereum has no empty accounts since EIP-161. Anvil may keep one, which to a contract is the same as none.
+        None => verify(None).or_else(|refused| verify(Some(&TrieAccount::default())).map_err(|_| refused)),
+    };
+    verified.map_err(|refused| PolicyError::AccountProof {
         address: evidence.address,
         state_root,
         detail: short(&refused.to_string()),

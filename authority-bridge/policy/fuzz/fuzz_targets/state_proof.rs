@@ -1,0 +1,76 @@
+//! Any evidence: what is taken is what the world holds.
+#![no_main]
+#[allow(dead_code)]
+#[path = "../../tests/it/world.rs"]
+mod world;
+
+use alloy_primitives::{Address, B256, Bytes, U256};
+use arbitrary::Arbitrary;
+use authority_policy::{AccountEvidence, ProvenState, SlotEvidence};
+use libfuzzer_sys::fuzz_target;
+use std::sync::LazyLock;
+use world::{World, address};
+
+#[derive(Debug, Arbitrary)]
+struct Claim {
+    account: u8,
+    slot: u8,
+    value: Option<u64>,
+    nonce: Option<u64>,
+    roots: Option<([u8; 32], [u8; 32])>,
+    /// Nodes put in place of those of the honest proof, and how many of it stay.
+    nodes: Vec<Vec<u8>>,
+    stay: u8,
+    flip: Option<(u8, u16)>,
+}
+
+static WORLD: LazyLock<World> = LazyLock::new(|| {
+    let mut world = World::of(&[b"\x60\x00", b"\x60\x01", b"", b"\x00"]);
+    for slot in 0..40 {
+        world.set(address(0x11), slot, slot * 5);
+    }
+    world
+});
+
+fn tampered(honest: Vec<Bytes>, claim: &Claim) -> Vec<Bytes> {
+    let mut proof: Vec<Bytes> = honest.into_iter().take(claim.stay as usize % 8).collect();
+    proof.extend(claim.nodes.iter().cloned().map(Bytes::from));
+    if let Some((node, bit)) = claim.flip {
+        let index = node as usize % proof.len().max(1);
+        if let Some(node) = proof.get_mut(index) {
+            let mut bytes = node.to_vec();
+            if let Some(byte) = bytes.get_mut(bit as usize / 8) {
+                *byte ^= 1 << (bit % 8);
+            }
+            *node = bytes.into();
+        }
+    }
+    proof
+}
+
+fuzz_target!(|claim: Claim| {
+    let world = &*WORLD;
+    let who = Address::repeat_byte(claim.account);
+    let honest = world.account(who);
+    let mut evidence = AccountEvidence { proof: tampered(honest.proof.clone(), &claim), ..honest.clone() };
+    evidence.nonce = claim.nonce.unwrap_or(evidence.nonce);
+    if let Some((storage, code)) = claim.roots {
+        (evidence.storage_root, evidence.code_hash) = (storage.into(), code.into());
+    }
+    let mut state = ProvenState::new(world.header(1));
+    if state.add_account(&evidence).is_ok() {
+        let same = (evidence.nonce, evidence.storage_root, evidence.code_hash);
+        assert_eq!(same, (honest.nonce, honest.storage_root, honest.code_hash));
+    }
+    let mut state = world.proven(1);
+    let honest = world.slot(address(0x11), claim.slot.into());
+    let evidence = SlotEvidence {
+        slot: honest.slot,
+        value: claim.value.map_or(honest.value, U256::from),
+        proof: tampered(honest.proof, &claim),
+    };
+    if state.add_slot(address(0x11), &evidence).is_ok() {
+        assert_eq!(evidence.value, honest.value);
+    }
+    assert_eq!(state.slot(address(0x11), B256::repeat_byte(0xee)), None);
+});
