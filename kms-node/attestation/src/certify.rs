@@ -3,11 +3,13 @@
 //! attestation key and TDX module, so it may be kept (see `cache`).
 
 use crate::{
-    AttestationError, Collateral, Mismatch, TrustRoots, error::ensure, quote::Quote, roots::PckChain,
+    AttestationError, Collateral, Mismatch, TrustRoots,
+    crypto::AwsLc,
+    error::ensure,
+    quote::Quote,
+    roots::{PckChain, SignedRoots},
 };
-use dcap_qvl::{
-    QuoteClaims, QuotePolicy, TcbStatus as QvlStatus, configs::DefaultConfig, verify::QuoteVerifier,
-};
+use dcap_qvl::{QuoteClaims, QuotePolicy, TcbStatus as QvlStatus, verify::QuoteVerifier};
 use kms_types::{AttestationRoot, DeviceId, Fmspc, TcbStatus, UnixTime};
 
 /// Most advisories, and longest advisory id, that a verdict carries.
@@ -37,12 +39,13 @@ pub(crate) fn certify(
     collateral: &Collateral,
     now: UnixTime,
     roots: &TrustRoots,
+    signed_roots: &SignedRoots,
 ) -> Result<Certified, AttestationError> {
     let chain = PckChain::parse(quote.pck_chain)?;
     roots.check(&chain.root)?;
-    chain.check_root_signature()?;
+    signed_roots.check(&chain)?;
     collateral.check_dates(now)?;
-    let claims = QuoteVerifier::<DefaultConfig>::new_with_config(chain.root_der)
+    let claims = QuoteVerifier::<AwsLc>::new_with_config(chain.root_der)
         .verify_with_policy(
             bytes,
             collateral.document(),

@@ -1,7 +1,7 @@
 //! What a quote says about itself before anything is verified: enough to choose collateral for
 //! it and to show what it claims, no more.
 
-use crate::{AttestationError, Mismatch, quote::Quote, roots::PckChain, td::Registers};
+use crate::{AttestationError, Mismatch, crypto::AwsLc, quote::Quote, roots::PckChain, td::Registers};
 use dcap_qvl::{
     config::{ParsedCert, PckCa as QvlPckCa, X509Codec},
     intel,
@@ -60,7 +60,8 @@ pub struct QuoteDescription {
 pub fn describe(quote: &[u8]) -> Result<QuoteDescription, AttestationError> {
     let parsed = Quote::parse(quote)?;
     let chain = PckChain::parse(parsed.pck_chain)?;
-    let extension = intel::parse_pck_extension(&chain.pck_der).map_err(|e| malformed(&format!("{e:#}")))?;
+    let extension =
+        intel::parse_pck_extension_with::<AwsLc>(&chain.pck_der).map_err(|e| malformed(&format!("{e:#}")))?;
     let issuer = X509CertBackend::from_der(&chain.pck_der)
         .map_err(|e| malformed(&format!("{e:#}")))?
         .pck_ca();

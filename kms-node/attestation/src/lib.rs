@@ -12,6 +12,7 @@ mod cache;
 mod certify;
 mod classify;
 mod collateral;
+mod crypto;
 mod describe;
 mod error;
 mod events;

@@ -1,14 +1,20 @@
 //! Trust roots: which root public keys the contract names, and the root certificate of a quote's chain held against
 //! them. No root is known to this crate by itself; an empty list refuses every quote.
 
-use crate::{AttestationError, Mismatch, error::ensure, pem};
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
+use crate::{AttestationError, Mismatch, crypto, error::ensure, pem};
 use kms_types::AttestationRoot;
-use std::collections::BTreeSet;
+use lru::LruCache;
+use std::{
+    collections::BTreeSet,
+    num::NonZeroUsize,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// Certificates of a PCK chain: PCK, PCK CA, root.
 const PCK_CHAIN_LEN: usize = 3;
+/// Most root certificates remembered as signed.
+const MAX_SIGNED_ROOTS: NonZeroUsize = NonZeroUsize::new(8).unwrap();
 
 /// What the chain says about whom to believe.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -89,20 +95,44 @@ impl PckChain {
     }
 
     // Q2: path validation takes a trust anchor's dates and name as given, so they must be what the root key signed.
-    pub(crate) fn check_root_signature(&self) -> Result<(), AttestationError> {
+    fn check_root_signature(&self) -> Result<(), AttestationError> {
         let root = parse_certificate(&self.root_der)?;
-        let key = UnparsedPublicKey::new(
-            &ECDSA_P256_SHA256_ASN1,
+        crypto::verify_der(
             root.public_key().subject_public_key.data.as_ref(),
-        );
-        key.verify(root.tbs_certificate.as_ref(), root.signature_value.data.as_ref())
-            .map_err(|_| {
-                AttestationError::Chain(Mismatch::new(
-                    "root certificate",
-                    "signed by its own key",
-                    "another signature",
-                ))
-            })
+            root.tbs_certificate.as_ref(),
+            root.signature_value.data.as_ref(),
+        )
+        .map_err(|_| {
+            AttestationError::Chain(Mismatch::new(
+                "root certificate",
+                "signed by its own key",
+                "another signature",
+            ))
+        })
+    }
+}
+
+/// Root certificates whose own signature was found good: the same few bytes end every chain.
+#[derive(Debug)]
+pub(crate) struct SignedRoots(Mutex<LruCache<[u8; 32], ()>>);
+
+impl SignedRoots {
+    pub(crate) fn new() -> Self {
+        Self(Mutex::new(LruCache::new(MAX_SIGNED_ROOTS)))
+    }
+
+    pub(crate) fn check(&self, chain: &PckChain) -> Result<(), AttestationError> {
+        let key = crypto::sha256(&chain.root_der);
+        if self.lock().get(&key).is_none() {
+            chain.check_root_signature()?;
+            self.lock().put(key, ());
+        }
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, LruCache<[u8; 32], ()>> {
+        // Entries are put in whole by one call; a panic elsewhere cannot leave half of one.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -5,6 +5,7 @@ use crate::{
     cache::{Certifications, Key, check_signature},
     certify::{Certified, certify},
     quote::Quote,
+    roots::SignedRoots,
 };
 use kms_types::{
     AttestationRoot, DeviceId, Fmspc, MrSeam, Mrtd, OsMeasurement, ReportData, Rtmr, TcbStatus, TdConfigId,
@@ -66,6 +67,7 @@ pub struct VerifiedTd {
 #[derive(Debug)]
 pub struct Verifier {
     certifications: Certifications,
+    signed_roots: SignedRoots,
 }
 
 impl Verifier {
@@ -73,6 +75,7 @@ impl Verifier {
     pub fn new(capacity: usize) -> Self {
         Self {
             certifications: Certifications::new(capacity),
+            signed_roots: SignedRoots::new(),
         }
     }
 
@@ -99,7 +102,14 @@ impl Verifier {
                 certified
             }
             None => {
-                let certified = Arc::new(certify(quote, &parsed, collateral, now, roots)?);
+                let certified = Arc::new(certify(
+                    quote,
+                    &parsed,
+                    collateral,
+                    now,
+                    roots,
+                    &self.signed_roots,
+                )?);
                 self.certifications.keep(key, &certified);
                 certified
             }
