@@ -1,7 +1,7 @@
 //! Entries of an event log, as guests record them and verifiers replay them.
 
 use crate::{Blob, Rtmr};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use sha2::{Digest, Sha384};
 
 /// Event type of every runtime event (as dstack).
@@ -18,11 +18,20 @@ pub struct EventLogEntry {
     /// TCG event type; [`RUNTIME_EVENT_TYPE`] for runtime events.
     pub event_type: u32,
     /// SHA-384 digest; may be empty for runtime events, whose digest is recomputed and never taken on trust.
+    #[serde(deserialize_with = "whole_or_empty")]
     pub digest: Blob<48>,
     /// Name of a runtime event.
     pub event: String,
     /// Payload.
     pub event_payload: Blob<MAX_EVENT_PAYLOAD>,
+}
+
+fn whole_or_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Blob<48>, D::Error> {
+    let digest = Blob::<48>::deserialize(deserializer)?;
+    match digest.as_bytes().len() {
+        0 | 48 => Ok(digest),
+        actual => Err(D::Error::custom(format_args!("digest: expected 0 or 48 bytes, got {actual}"))),
+    }
 }
 
 impl EventLogEntry {

@@ -59,6 +59,7 @@ pub struct AppKeys {
     /// secp256k1 secret of the app.
     pub app_key: SecretBytes<32>,
     /// KMS k256 signature over the app key (r ‖ s ‖ v): keccak256("dstack-kms-issued" ‖ ":" ‖ AppId ‖ compressed public key).
+    #[serde(deserialize_with = "crate::exact::blob")]
     pub app_key_signature: kms_types::Blob<65>,
     /// Certificate of the app's CA, then of the KMS CA, PEM.
     pub ca_certificates: String,

@@ -20,6 +20,7 @@ pub struct LeaseResponse {
     pub log: LogPosition,
     /// KMS k256 signature over the transcript.
     #[schema(value_type = String)]
+    #[serde(deserialize_with = "crate::exact::blob")]
     pub signature: Blob<65>,
 }
 
@@ -48,5 +49,6 @@ pub struct LeaseClaims {
     /// Head at which it was allowed.
     pub block: kms_types::BlockRef,
     /// Key the holder proves to have: the HPKE key of the evidence.
+    #[serde(deserialize_with = "crate::exact::blob")]
     pub cnf: Blob<32>,
 }

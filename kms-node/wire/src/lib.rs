@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod certificate;
+mod exact;
 mod keys;
 mod lease;
 mod limits;
@@ -18,7 +19,10 @@ pub use certificate::{CertificateRequest, CertificateResponse};
 pub use keys::{AppKeys, SecretBytes};
 pub use lease::{LeaseClaims, LeaseResponse};
 pub use limits::*;
-pub use log::{ConsistencyProof, InclusionProof, IndexedEntry, LogEntries, LogEntry, LogPosition, ReleaseKind, SignedTreeHead};
+pub use log::{
+    ConsistencyProof, InclusionProof, IndexedEntry, LogEntries, LogEntry, LogPosition, ReleaseKind,
+    SignedTreeHead,
+};
 pub use meta::{EnvPublicKey, EpochIdentity, Meta};
 pub use problem::{Problem, ProblemCode};
 pub use release::{AppKeysResponse, ChallengeResponse, Decision, Evidence};

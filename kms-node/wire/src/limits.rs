@@ -18,3 +18,5 @@ pub const MAX_CSR: usize = 8 * 1024;
 pub const MAX_BODY: usize = 2 * (MAX_QUOTE + MAX_EVENT_LOG + MAX_IMAGE_PROOF + MAX_VM_CONFIG) + 64 * 1024;
 /// Bytes of a challenge: 24 random, 8 of expiry, 32 of MAC.
 pub const CHALLENGE_LEN: usize = 64;
+/// Hashes of an inclusion or consistency proof: a log of 2^63 entries needs no more.
+pub const MAX_PATH: usize = 64;

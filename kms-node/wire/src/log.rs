@@ -158,12 +158,14 @@ pub struct SignedTreeHead {
     pub size: u64,
     /// Merkle tree hash.
     #[schema(value_type = String)]
+    #[serde(deserialize_with = "crate::exact::blob")]
     pub root: Blob<32>,
     /// When it was signed.
     #[schema(value_type = u64)]
     pub time: UnixTime,
     /// Ed25519 over "kedge/log-head/v1" ‖ 0x00 ‖ u64 size ‖ root ‖ u64 time.
     #[schema(value_type = String)]
+    #[serde(deserialize_with = "crate::exact::blob")]
     pub signature: Blob<64>,
 }
 
@@ -217,6 +219,7 @@ pub struct InclusionProof {
     pub tree_size: u64,
     /// Hashes from leaf to root.
     #[schema(value_type = Vec<String>)]
+    #[serde(deserialize_with = "crate::exact::path")]
     pub path: Vec<Blob<32>>,
 }
 
@@ -230,5 +233,6 @@ pub struct ConsistencyProof {
     pub second: u64,
     /// Hashes.
     #[schema(value_type = Vec<String>)]
+    #[serde(deserialize_with = "crate::exact::path")]
     pub path: Vec<Blob<32>>,
 }

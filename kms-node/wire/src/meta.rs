@@ -18,12 +18,15 @@ pub struct EpochIdentity {
     pub kms_identity: KmsIdentity,
     /// Compressed secp256k1 public key (SEC 1).
     #[schema(value_type = String)]
+    #[serde(deserialize_with = "crate::exact::blob")]
     pub k256_public_key: Blob<33>,
     /// X25519 public key.
     #[schema(value_type = String)]
+    #[serde(deserialize_with = "crate::exact::blob")]
     pub hpke_public_key: Blob<32>,
     /// Ed25519 public key of the release log.
     #[schema(value_type = String)]
+    #[serde(deserialize_with = "crate::exact::blob")]
     pub log_public_key: Blob<32>,
     /// Certificate of the CA, PEM.
     pub ca_certificate: String,
@@ -67,14 +70,17 @@ pub struct EnvPublicKey {
     pub key_epoch: KeyEpoch,
     /// X25519 public key.
     #[schema(value_type = String)]
+    #[serde(deserialize_with = "crate::exact::blob")]
     pub public_key: Blob<32>,
     /// When it was signed.
     #[schema(value_type = u64)]
     pub time: UnixTime,
     /// r ‖ s ‖ v over keccak256("dstack-env-encrypt-pubkey" ‖ ":" ‖ AppId ‖ u64 BE time ‖ public key).
     #[schema(value_type = String)]
+    #[serde(deserialize_with = "crate::exact::blob")]
     pub signature: Blob<65>,
     /// The legacy form, without time.
     #[schema(value_type = String)]
+    #[serde(deserialize_with = "crate::exact::blob")]
     pub legacy_signature: Blob<65>,
 }

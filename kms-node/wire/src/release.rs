@@ -16,6 +16,7 @@ use utoipa::ToSchema;
 pub struct ChallengeResponse {
     /// 64 bytes, opaque to the client.
     #[schema(value_type = String)]
+    #[serde(deserialize_with = "crate::exact::blob")]
     pub challenge: Blob<CHALLENGE_LEN>,
     /// When it stops being accepted.
     #[schema(value_type = u64)]
@@ -31,20 +32,24 @@ pub struct ChallengeResponse {
 pub struct Evidence {
     /// The challenge the quote was made over.
     #[schema(value_type = String)]
+    #[serde(deserialize_with = "crate::exact::blob")]
     pub challenge: Blob<CHALLENGE_LEN>,
     /// X25519 public key for HPKE, made for this request.
     #[schema(value_type = String)]
+    #[serde(deserialize_with = "crate::exact::blob")]
     pub hpke_public_key: Blob<32>,
     /// The quote.
     #[schema(value_type = String)]
     pub quote: Blob<MAX_QUOTE>,
     /// Events, at least those of RTMR3, in order.
     #[schema(value_type = Vec<Object>)]
+    #[serde(deserialize_with = "crate::exact::event_log")]
     pub event_log: Vec<EventLogEntry>,
     /// Inclusion proof into the OS image's catalogue: u64 leaf count ‖ u64 leaf index ‖ hashes from leaf to root.
     #[schema(value_type = String)]
     pub image_proof: Blob<MAX_IMAGE_PROOF>,
     /// The VMM's description of the VM, as text. Bound into the report data, judged by nobody here.
+    #[serde(deserialize_with = "crate::exact::vm_config")]
     pub vm_config: String,
     /// Seed the instance id was derived from; absent only when the app has no instance id. Checked against the measured
     /// `instance-id` event, so it needs no place in the report data.
@@ -101,6 +106,7 @@ impl Decision {
 pub struct AppKeysResponse {
     /// HPKE encapsulated key.
     #[schema(value_type = String)]
+    #[serde(deserialize_with = "crate::exact::blob")]
     pub enc: Blob<32>,
     /// HPKE ciphertext of [`AppKeys`](crate::AppKeys) in JSON.
     #[schema(value_type = String)]
@@ -114,5 +120,6 @@ pub struct AppKeysResponse {
     pub log: LogPosition,
     /// KMS k256 signature over the transcript: r ‖ s ‖ v, v ∈ {0, 1}.
     #[schema(value_type = String)]
+    #[serde(deserialize_with = "crate::exact::blob")]
     pub signature: Blob<65>,
 }

@@ -20,6 +20,10 @@ pub const MAX_CSR_LEN: usize = 8 * 1024;
 const EC_PUBLIC_KEY: Oid<'static> = oid!(1.2.840.10045.2.1);
 const PRIME256V1: Oid<'static> = oid!(1.2.840.10045.3.1.7);
 const ECDSA_SHA256: Oid<'static> = oid!(1.2.840.10045.4.3.2);
+/// ecdsa-with-SHA256 without parameters (RFC 5758 §3.2).
+const ECDSA_SHA256_IDENTIFIER: &[u8] = &[
+    0x30, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02,
+];
 const DIGITAL_SIGNATURE: u16 = 1;
 
 /// A request whose signature holds.
@@ -146,5 +150,29 @@ fn checked_key(request: &X509CertificationRequest<'_>) -> Result<Vec<u8>, CaErro
         .map_err(|_| CaError::RequestSignature)?;
     key.verify(info.raw, &signature)
         .map_err(|_| CaError::RequestSignature)?;
+    // The parser is lax about what is around the signed part; two encodings of one request would be two requests.
+    let bit_string = [&[0], signature.as_bytes()].concat();
+    let canonical = tlv(
+        0x30,
+        &[info.raw, ECDSA_SHA256_IDENTIFIER, &tlv(0x03, &[&bit_string])],
+    );
+    if canonical != request.as_raw() {
+        return Err(CaError::RequestForm {
+            actual: "another encoding".to_owned(),
+        });
+    }
     Ok(point.to_vec())
+}
+
+/// One DER element of less than 64 KiB.
+fn tlv(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let body = parts.concat();
+    let [.., high, low] = body.len().to_be_bytes();
+    let mut out = match body.len() {
+        0..0x80 => vec![tag, low],
+        0x80..0x100 => vec![tag, 0x81, low],
+        _ => vec![tag, 0x82, high, low],
+    };
+    out.extend_from_slice(&body);
+    out
 }

@@ -141,7 +141,10 @@ fn a_token_has_one_form() {
             part: "count of parts"
         }
     );
-    assert_eq!(refused(&format!("{token}.")), JwsError::Form { part: "header" });
+    assert_eq!(
+        refused(&format!("{token}.")),
+        JwsError::Form { part: "signature" }
+    );
     assert_eq!(
         refused("nothing"),
         JwsError::Form {

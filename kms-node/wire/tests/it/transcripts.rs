@@ -1,0 +1,153 @@
+//! Bytes that both ends compute, against the second implementation.
+
+use crate::messages::{example, examples};
+use kms_types::ReportTag;
+use kms_wire::{
+    AppKeysResponse, ChallengeResponse, Evidence, LeaseResponse, LeaseTranscript, LogEntry,
+    ReleaseTranscript, SignedTreeHead, evidence_report_data,
+};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+fn known() -> Value {
+    let path = format!("{}/../keys/vectors/transcripts.json", env!("CARGO_MANIFEST_DIR"));
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+#[test]
+fn report_data_of_evidence_is_the_known_one() {
+    let known = known();
+    let (challenge, evidence) = (
+        example::<ChallengeResponse>("ChallengeResponse"),
+        example::<Evidence>("Evidence"),
+    );
+    for tag in [ReportTag::Release, ReportTag::Lease, ReportTag::RaTls] {
+        let data = evidence_report_data(tag, &challenge.kms_identity, &evidence);
+        assert_eq!(
+            data.to_plain_hex(),
+            known["evidence_report_data"][tag.as_str()].as_str().unwrap()
+        );
+    }
+}
+
+/// Every part of the evidence that the quote must speak for changes the report data.
+#[test]
+fn q7_report_data_binds_every_part() {
+    let kms = example::<ChallengeResponse>("ChallengeResponse").kms_identity;
+    let original = example::<Evidence>("Evidence");
+    let data = evidence_report_data(ReportTag::Release, &kms, &original);
+    let with = |field: &str, value: &str| {
+        let mut other = examples()["Evidence"][0].clone();
+        other[field] = value.into();
+        evidence_report_data(ReportTag::Release, &kms, &serde_json::from_value(other).unwrap())
+    };
+    assert_ne!(data, with("challenge", &"00".repeat(64)));
+    assert_ne!(data, with("hpke_public_key", &"00".repeat(32)));
+    assert_ne!(data, with("image_proof", "00"));
+    assert_ne!(data, with("vm_config", ""));
+    assert_ne!(data, evidence_report_data(ReportTag::Lease, &kms, &original));
+    assert_ne!(
+        data,
+        evidence_report_data(ReportTag::Release, &kms_types::KmsIdentity::ZERO, &original)
+    );
+    // A byte that moves from one part to the next makes another hash.
+    let proof: String = examples()["Evidence"][0]["image_proof"]
+        .as_str()
+        .unwrap()
+        .to_owned()
+        + "7b";
+    let mut moved = examples()["Evidence"][0].clone();
+    let config = moved["vm_config"].as_str().unwrap()[1..].to_owned();
+    moved["image_proof"] = proof.into();
+    moved["vm_config"] = config.into();
+    let moved = serde_json::from_value(moved).unwrap();
+    assert_ne!(data, evidence_report_data(ReportTag::Release, &kms, &moved));
+}
+
+#[test]
+fn digests_of_answers_are_the_known_ones() {
+    let known = known();
+    let kms = example::<ChallengeResponse>("ChallengeResponse").kms_identity;
+    let evidence = example::<Evidence>("Evidence");
+    let data = evidence_report_data(ReportTag::Release, &kms, &evidence);
+    assert_eq!(hex::encode(ReleaseTranscript::info(&data)), known["release_info"]);
+    let answer = example::<AppKeysResponse>("AppKeysResponse");
+    assert_eq!(
+        hex::encode(ReleaseTranscript::digest(&data, &answer)),
+        known["release_digest"]
+    );
+    let data = evidence_report_data(ReportTag::Lease, &kms, &evidence);
+    let answer = example::<LeaseResponse>("LeaseResponse");
+    assert_eq!(
+        hex::encode(LeaseTranscript::digest(&data, &answer)),
+        known["lease_digest"]
+    );
+}
+
+/// Whatever a client acts on is under the signature.
+#[test]
+fn every_field_of_an_answer_changes_its_digest() {
+    for (name, own) in [("AppKeysResponse", true), ("LeaseResponse", false)] {
+        let original = examples()[name][0].clone();
+        let digest = |value: &Value| {
+            let data = kms_types::ReportData::ZERO;
+            if own {
+                ReleaseTranscript::digest(&data, &serde_json::from_value(value.clone()).unwrap())
+            } else {
+                LeaseTranscript::digest(&data, &serde_json::from_value(value.clone()).unwrap())
+            }
+        };
+        let mut leaves = Vec::new();
+        leaf_pointers(&original, "", &mut leaves);
+        for at in leaves.iter().filter(|at| *at != "/signature") {
+            let mut other = original.clone();
+            let value = other.pointer_mut(at).unwrap();
+            *value = match value {
+                Value::Number(n) => Value::from(n.as_u64().unwrap() + 1),
+                Value::String(text) if text == "app_keys" => "lease".into(),
+                Value::String(text) if text == "lease" => "app_keys".into(),
+                Value::String(text) => {
+                    let last = if text.ends_with('0') { "1" } else { "0" };
+                    format!("{}{last}", &text[..text.len() - 1]).into()
+                }
+                other => panic!("{at}: {other}"),
+            };
+            assert_ne!(
+                digest(&other),
+                digest(&original),
+                "{name}{at} is not under the signature"
+            );
+        }
+    }
+}
+
+fn leaf_pointers(value: &Value, at: &str, out: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) => fields
+            .iter()
+            .for_each(|(k, v)| leaf_pointers(v, &format!("{at}/{k}"), out)),
+        _ => out.push(at.to_owned()),
+    }
+}
+
+#[test]
+fn encodings_of_decision_log_and_head_are_the_known_ones() {
+    let known = known();
+    let answer = example::<AppKeysResponse>("AppKeysResponse");
+    assert_eq!(hex::encode(answer.decision.to_bytes()), known["decision"]);
+    assert_eq!(hex::encode(answer.log.to_bytes()), known["log_position"]);
+    let entries: Vec<LogEntry> = serde_json::from_value(examples()["LogEntry"].clone()).unwrap();
+    for (n, entry) in entries.iter().enumerate() {
+        let leaf = entry.leaf_bytes();
+        assert_eq!(leaf.len(), LogEntry::LEAF_LEN);
+        assert_eq!(hex::encode(&leaf), known["log_leaves"][n]);
+        let hash = Sha256::new().chain_update([0]).chain_update(&leaf).finalize();
+        assert_eq!(hex::encode(hash), known["log_leaf_hashes"][n]);
+    }
+    let head = example::<SignedTreeHead>("SignedTreeHead");
+    let root = head.root.as_bytes().try_into().unwrap();
+    assert_eq!(
+        hex::encode(SignedTreeHead::signed_bytes(head.size, root, head.time)),
+        known["tree_head_signed"]
+    );
+}
