@@ -60,7 +60,7 @@ impl Network {
             None => Self::fresh(folder, platform, catalogue, &options).await?,
         };
         if let Some(node) = options.node {
-            network.start_first_node(node).await?;
+            network.start_kms(node).await?;
         }
         network.anvil.set_mining(options.mining).await?;
         network.save().await?;
@@ -167,7 +167,11 @@ impl Network {
         })
     }
 
-    async fn start_first_node(&mut self, mut options: NodeOptions) -> Result<()> {
+    /// Starts the network's first node: makes its root and records its identity on-chain, unless that was done before.
+    ///
+    /// # Errors
+    /// When it does not start, or is not the one recorded.
+    pub async fn start_kms(&mut self, mut options: NodeOptions) -> Result<()> {
         options.port = options.port.or(self.description.kms.as_ref().map(|kms| kms.port));
         let recorded = self.description.kms.clone();
         let node = Node::prepare(self, options).await?;
@@ -414,6 +418,17 @@ impl Network {
     pub async fn save(&self) -> Result<()> {
         self.anvil.save(&self.folder.chain()).await?;
         self.description.save(&self.folder)
+    }
+
+    /// An error with the end of a log when a part has ended by itself.
+    ///
+    /// # Errors
+    /// When one has.
+    pub fn ensure_running(&mut self) -> Result<()> {
+        self.anvil.process().ensure_running()?;
+        self.nodes
+            .iter_mut()
+            .try_for_each(|node| node.process().ensure_running())
     }
 
     /// Stops everything in order: nodes, chain, collateral.

@@ -1,0 +1,231 @@
+//! What can be typed. Secrets are never arguments: keys come from a file or from an environment variable that is named.
+
+use clap::{Args, Parser, Subcommand};
+use kms_types::{AppId, ChainAddress, ComposeHash, DeviceId, OsImageHash};
+use std::path::PathBuf;
+
+const EXIT_CODES: &str = "Exit codes:
+  0  it was done
+  1  it failed
+  2  the command line is wrong
+  3  it was refused: by a contract, by the KMS, or a check did not hold
+  4  the network, the chain or the KMS cannot be reached";
+
+/// Key release for confidential VMs under a smart contract.
+#[derive(Debug, Parser)]
+#[command(name = "kedge", version, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// Print JSON.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Folder of the development network.
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        default_value = ".kedge-dev",
+        env = "KEDGE_STATE"
+    )]
+    pub state: PathBuf,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// A network on this machine: Anvil, contracts, a software TDX platform, one KMS node.
+    #[command(subcommand)]
+    Dev(Dev),
+    /// Apps: who may have their keys.
+    #[command(subcommand)]
+    App(App),
+    /// OS images the network allows.
+    #[command(subcommand)]
+    Os(Os),
+    /// The network's KMS.
+    #[command(subcommand)]
+    Kms(Kms),
+    /// Checks a quote offline, as `tdxctl verify` does: every check, expected and actual.
+    #[command(disable_help_flag = true)]
+    Verify {
+        /// Arguments of `tdxctl verify`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS")]
+        arguments: Vec<std::ffi::OsString>,
+    },
+    /// Shows the main job on a fresh network: keys released to a registered app, refused after revocation.
+    Demo(Demo),
+}
+
+/// `kedge dev`
+#[derive(Debug, Subcommand)]
+pub enum Dev {
+    /// Starts the network, or goes on with the one in the folder.
+    Up,
+    /// Stops it; chain, root and addresses stay in the folder.
+    Down,
+    /// Says what runs where.
+    Status,
+    /// Runs the network in the foreground (what `up` starts in the background).
+    #[command(hide = true)]
+    Run,
+}
+
+/// Which network, and who sends.
+#[derive(Debug, Clone, Args)]
+pub struct Target {
+    /// HTTP endpoint of the chain [default: the development network's].
+    #[arg(long, value_name = "URL", env = "KEDGE_RPC", hide_env_values = true)]
+    pub rpc: Option<String>,
+    /// The network's KmsAuthority [default: the development network's].
+    #[arg(long, value_name = "ADDRESS", env = "KEDGE_AUTHORITY")]
+    pub authority: Option<ChainAddress>,
+    /// File with the sender's secp256k1 key in hex, readable by you alone [default: a key of the development network].
+    #[arg(long, value_name = "FILE", conflicts_with = "key_env")]
+    pub key_file: Option<PathBuf>,
+    /// Name of the environment variable that holds the sender's key.
+    #[arg(long, value_name = "NAME")]
+    pub key_env: Option<String>,
+    /// Do not wait until the change is final. A grant releases keys only then; a restriction acts before.
+    #[arg(long)]
+    pub no_wait: bool,
+}
+
+/// A compose document, by file or by hash.
+#[derive(Debug, Clone, Args)]
+#[group(required = true, multiple = false)]
+pub struct Compose {
+    /// The app-compose.json; its bytes are hashed as they are.
+    #[arg(long, value_name = "FILE")]
+    pub compose: Option<PathBuf>,
+    /// Its SHA-256.
+    #[arg(long, value_name = "HASH")]
+    pub compose_hash: Option<ComposeHash>,
+}
+
+/// `kedge app`
+#[derive(Debug, Subcommand)]
+pub enum App {
+    /// Deploys an app's authority, registers it and allows one compose document.
+    Create {
+        #[command(flatten)]
+        compose: Compose,
+        /// Allow only this device (repeat with `app allow --device`) [default: any the network accepts].
+        #[arg(long, value_name = "ID")]
+        device: Option<DeviceId>,
+        /// Accept every TCB status the network accepts, not only `UpToDate`.
+        #[arg(long)]
+        network_tcb: bool,
+        /// Seconds between announcing a compose document and its effect.
+        #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+        notice: u64,
+        /// Lock the contract's code for good.
+        #[arg(long)]
+        no_upgrades: bool,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Allows a compose document, or a device.
+    Allow {
+        /// The app.
+        app: AppId,
+        #[command(flatten)]
+        what: Entry,
+        /// Until when: seconds since 1970 [default: until revoked].
+        #[arg(long, value_name = "TIME", conflicts_with = "device")]
+        until: Option<u64>,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Forbids a compose document, or a device, at once.
+    Revoke {
+        /// The app.
+        app: AppId,
+        #[command(flatten)]
+        what: Entry,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Shows an app's rules.
+    Show {
+        /// The app.
+        app: AppId,
+        #[command(flatten)]
+        target: Target,
+    },
+}
+
+/// What is allowed or revoked.
+#[derive(Debug, Clone, Args)]
+#[group(required = true, multiple = false)]
+pub struct Entry {
+    /// An app-compose.json; its bytes are hashed as they are.
+    #[arg(long, value_name = "FILE")]
+    pub compose: Option<PathBuf>,
+    /// SHA-256 of one.
+    #[arg(long, value_name = "HASH")]
+    pub compose_hash: Option<ComposeHash>,
+    /// A device: SHA-256 of the platform's PPID.
+    #[arg(long, value_name = "ID")]
+    pub device: Option<DeviceId>,
+}
+
+/// `kedge os`
+#[derive(Debug, Subcommand)]
+pub enum Os {
+    /// Allows an OS image in this network.
+    Allow {
+        #[command(flatten)]
+        image: Image,
+        /// Until when: seconds since 1970 [default: until revoked].
+        #[arg(long, value_name = "TIME")]
+        until: Option<u64>,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Forbids an OS image at once.
+    Revoke {
+        #[command(flatten)]
+        image: Image,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Lists the OS images of this network.
+    Show {
+        #[command(flatten)]
+        target: Target,
+    },
+}
+
+/// An OS image, by hash or by catalogue.
+#[derive(Debug, Clone, Args)]
+#[group(required = true, multiple = false)]
+pub struct Image {
+    /// Its hash.
+    pub hash: Option<OsImageHash>,
+    /// The catalogue.json that came with it.
+    #[arg(long, value_name = "FILE")]
+    pub catalogue: Option<PathBuf>,
+}
+
+/// `kedge kms`
+#[derive(Debug, Subcommand)]
+pub enum Kms {
+    /// Shows what the node says of itself beside what the chain says of it.
+    Info {
+        /// The node [default: the development network's].
+        #[arg(long, value_name = "URL")]
+        url: Option<String>,
+        #[command(flatten)]
+        target: Target,
+    },
+}
+
+/// `kedge demo`
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// Keep the network's folder, to look into.
+    #[arg(long)]
+    pub keep: bool,
+}

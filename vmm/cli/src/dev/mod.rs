@@ -1,0 +1,93 @@
+//! `kedge dev`: the development network of a folder, in the background.
+//!
+//! One keeper process holds a lock on the folder and everything below it: Anvil, the KMS node, the collateral service. When
+//! it goes, they go; what is in the folder is enough to go on.
+
+mod background;
+mod keeper;
+mod status;
+
+use crate::{cli::Dev, exit::Unreachable, output::Output};
+use anvil_tests::Description;
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+use std::{
+    fs::{File, OpenOptions, TryLockError},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+/// The running keeper of a folder, written once its network is ready.
+#[derive(Debug, Serialize, Deserialize)]
+struct Keeper {
+    pid: u32,
+}
+
+/// Runs a subcommand.
+///
+/// # Errors
+/// When the network does not start, stop or answer.
+pub(crate) async fn run(state: &Path, command: Dev, output: &Output) -> Result<()> {
+    match command {
+        Dev::Up => background::up(state, output).await,
+        Dev::Down => background::down(state, output).await,
+        Dev::Status => status::status(state, output).await,
+        Dev::Run => keeper::run(state).await,
+    }
+}
+
+/// The network that runs in a folder.
+///
+/// # Errors
+/// [`Unreachable`] when none does.
+pub(crate) fn running(state: &Path) -> Result<Description> {
+    let none = || {
+        Unreachable(format!(
+            "no network runs in {}: start it with `kedge dev up`",
+            state.display()
+        ))
+    };
+    if keeper_of(state)?.is_none() {
+        return Err(none().into());
+    }
+    Description::load(state)?.ok_or_else(|| none().into())
+}
+
+/// The keeper of a folder, if one is alive and its network is ready.
+fn keeper_of(state: &Path) -> Result<Option<Keeper>> {
+    if !state.exists() || lock(state)?.is_some() {
+        return Ok(None);
+    }
+    match std::fs::read(state.join("keeper.json")) {
+        Ok(text) => Ok(serde_json::from_slice(&text).ok()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).context("keeper.json"),
+    }
+}
+
+/// The lock of a folder, or nothing while its keeper has it. It is let go with the file, also by a crash.
+fn lock(state: &Path) -> Result<Option<File>> {
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(state)
+        .with_context(|| format!("create {}", state.display()))?;
+    let path = state.join("lock");
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(&path);
+    let file = file.with_context(|| path.display().to_string())?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(error).context("lock"),
+    }
+}
+
+/// What the keeper says while it starts, and afterwards.
+fn log_file(state: &Path) -> PathBuf {
+    state.join("logs").join("dev.log")
+}
