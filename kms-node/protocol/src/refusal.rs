@@ -94,3 +94,68 @@ fn denied(detail: String, reason: String, block: BlockRef) -> Problem {
         ..Problem::new(ProblemCode::Denied, detail)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use attestation::Mismatch;
+    use kms_types::{BlockHash, UnixTime};
+
+    fn mismatch() -> Mismatch {
+        Mismatch {
+            what: "report data",
+            expected: "a".to_owned(),
+            actual: "b".to_owned(),
+        }
+    }
+
+    #[test]
+    fn denied_malformed_and_could_not_are_different_codes() {
+        let block = BlockRef {
+            number: 5,
+            hash: BlockHash::ZERO,
+        };
+        let denied = Refusal::Denied {
+            reason: "paused".to_owned(),
+            block,
+        };
+        let expired = ChallengeError::Expired {
+            expires_at: UnixTime(1),
+            now: UnixTime(2),
+        };
+        let cases: [(Refusal, ProblemCode); 8] = [
+            (denied, ProblemCode::Denied),
+            (ChallengeError::Unknown.into(), ProblemCode::StaleChallenge),
+            (ChallengeError::Used.into(), ProblemCode::StaleChallenge),
+            (expired.into(), ProblemCode::StaleChallenge),
+            (ChallengeError::Full.into(), ProblemCode::Busy),
+            (
+                AttestationError::ReportData(mismatch()).into(),
+                ProblemCode::AttestationFailed,
+            ),
+            (Refusal::Sealing { limit: 1 }, ProblemCode::Internal),
+            (
+                KeyError::ZeroScalar { label: "app/k256" }.into(),
+                ProblemCode::Internal,
+            ),
+        ];
+        for (refusal, code) in cases {
+            assert_eq!(refusal.problem().code, code, "{refusal:?}");
+        }
+    }
+
+    #[test]
+    fn attestation_problems_name_check_expected_and_actual() {
+        let problem = Refusal::from(AttestationError::ReportData(mismatch())).problem();
+        assert_eq!(problem.check.as_deref(), Some("Q7"));
+        assert_eq!(problem.expected.as_deref(), Some("report data: a"));
+        assert_eq!(problem.actual.as_deref(), Some("b"));
+        assert_eq!(problem.status, 401);
+    }
+
+    #[test]
+    fn k4_faults_of_keys_are_not_told_outside() {
+        let problem = Refusal::from(KeyError::ZeroScalar { label: "app/k256" }).problem();
+        assert!(!problem.detail.contains("app/k256"), "{}", problem.detail);
+    }
+}

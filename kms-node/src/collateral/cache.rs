@@ -78,6 +78,16 @@ impl CollateralCache {
         self.changes.subscribe()
     }
 
+    /// Platform families held.
+    pub fn len(&self) -> usize {
+        lock(&self.slots).len()
+    }
+
+    /// True when none is held.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Collateral valid at `now`. Waits for the service only when there is none; a due refresh runs beside.
     ///
     /// # Errors

@@ -1,0 +1,234 @@
+//! The release log on both databases.
+
+use crate::support::postgres::Postgres;
+use ct_merkle::{ConsistencyProof as CtConsistency, InclusionProof as CtInclusion, RootHash};
+use kms_node::{
+    log::{LogReader, ReleaseLog, TreeSigner},
+    store::{FloorStore, Store},
+};
+use kms_types::{
+    AppId, BlockHash, BlockRef, ChainId, ComposeHash, DeviceId, Fmspc, InstanceId, KeyEpoch, OsImageHash,
+    UnixTime,
+};
+use kms_wire::{EpochIdentity, InclusionProof, LogEntry, ReleaseKind, SignedTreeHead};
+use sha2::{Digest, Sha256};
+use sha2_011::Sha256 as NextSha256;
+use std::{sync::Arc, time::Duration};
+use tempfile::TempDir;
+
+/// Signs with a hash: what is signed is tested here, the key elsewhere.
+pub struct HashSigner;
+
+impl TreeSigner for HashSigner {
+    fn sign(&self, bytes: &[u8]) -> [u8; 64] {
+        let digest = Sha256::digest(bytes);
+        [digest, digest].concat().try_into().unwrap()
+    }
+    fn now(&self) -> UnixTime {
+        UnixTime(1_800_000_000)
+    }
+}
+
+pub fn entry(number: u64) -> LogEntry {
+    LogEntry {
+        kind: ReleaseKind::AppKeys,
+        app_id: AppId::new([(number % 3) as u8; 20]),
+        instance_id: InstanceId::new([1; 20]),
+        compose_hash: ComposeHash::new([2; 32]),
+        os_image_hash: OsImageHash::new([3; 32]),
+        device_id: DeviceId::new([4; 32]),
+        key_epoch: KeyEpoch(1),
+        block: BlockRef {
+            number,
+            hash: BlockHash::new([5; 32]),
+        },
+        time: UnixTime(number),
+    }
+}
+
+/// Checks with another implementation of RFC 6962.
+pub fn check_inclusion(entry: &LogEntry, proof: &InclusionProof, head: &SignedTreeHead) {
+    let path: Vec<u8> = proof
+        .path
+        .iter()
+        .flat_map(|hash| hash.as_bytes().to_vec())
+        .collect();
+    let proof_bytes = CtInclusion::<NextSha256>::try_from_bytes(path).unwrap();
+    root(head)
+        .verify_inclusion(&entry.leaf_bytes(), proof.index, &proof_bytes)
+        .unwrap();
+}
+
+fn root(head: &SignedTreeHead) -> RootHash<NextSha256> {
+    let digest: [u8; 32] = head.root.as_bytes().try_into().unwrap();
+    RootHash::new(digest.into(), head.size)
+}
+
+pub fn check_signature(head: &SignedTreeHead, identity: &EpochIdentity) {
+    let bytes = SignedTreeHead::signed_bytes(head.size, head.root.as_bytes().try_into().unwrap(), head.time);
+    let signature: &[u8; 64] = head.signature.as_bytes().try_into().unwrap();
+    kms_keys::verify_log(
+        identity.log_public_key.as_bytes().try_into().unwrap(),
+        &bytes,
+        signature,
+    )
+    .unwrap();
+}
+
+pub async fn sqlite(folder: &TempDir) -> Store {
+    let url = format!("sqlite:{}?mode=rwc", folder.path().join("log.db").display());
+    Store::open(&url, 4, Duration::from_secs(3)).await.unwrap()
+}
+
+async fn append_many(log: &ReleaseLog, count: u64) -> Vec<(LogEntry, u64, SignedTreeHead)> {
+    let appends = (0..count).map(|number| {
+        let log = log.clone();
+        tokio::spawn(async move { log.append(entry(number)).await.unwrap() })
+    });
+    let mut done = Vec::new();
+    for append in appends.collect::<Vec<_>>() {
+        let position = append.await.unwrap();
+        done.push((position.entry, position.index, position.tree_head));
+    }
+    done
+}
+
+async fn log_holds(store: Store) {
+    let (log, writer) = ReleaseLog::start(store.clone(), Arc::new(HashSigner))
+        .await
+        .unwrap();
+    let reader = LogReader::new(&store);
+    assert_eq!(reader.head().await.unwrap(), None);
+    let done = append_many(&log, 100).await;
+    let mut indices: Vec<u64> = done.iter().map(|(_, index, _)| *index).collect();
+    indices.sort_unstable();
+    assert_eq!(indices, (0..100).collect::<Vec<_>>(), "every index once");
+    for (entry, index, head) in &done {
+        let proof = reader.inclusion(*index, head.size).await.unwrap().unwrap();
+        check_inclusion(entry, &proof, head);
+        let signed =
+            SignedTreeHead::signed_bytes(head.size, head.root.as_bytes().try_into().unwrap(), head.time);
+        assert_eq!(head.signature.as_bytes(), HashSigner.sign(&signed));
+    }
+    drop(log);
+    writer.await.unwrap();
+
+    let (log, _writer) = ReleaseLog::start(store.clone(), Arc::new(HashSigner))
+        .await
+        .unwrap();
+    let newest = log.append(entry(100)).await.unwrap();
+    assert_eq!(newest.index, 100, "it goes on after a restart");
+    for (_, _, older) in &done {
+        let proof = reader.consistency(older.size, 101).await.unwrap().unwrap();
+        let path: Vec<u8> = proof
+            .path
+            .iter()
+            .flat_map(|hash| hash.as_bytes().to_vec())
+            .collect();
+        let proof = CtConsistency::<NextSha256>::try_from_bytes(path).unwrap();
+        root(&newest.tree_head)
+            .verify_consistency(&root(older), &proof)
+            .unwrap();
+    }
+    assert!(reader.inclusion(101, 101).await.unwrap().is_none());
+    assert!(reader.inclusion(0, 102).await.unwrap().is_none());
+    assert!(reader.consistency(0, 101).await.unwrap().is_none());
+
+    let app = AppId::new([1; 20]);
+    let page = reader.entries(0, 10, Some(app)).await.unwrap();
+    assert_eq!(page.entries.len(), 10);
+    assert!(page.entries.iter().all(|held| held.entry.app_id == app));
+    let rest = reader.entries(page.next.unwrap(), 256, Some(app)).await.unwrap();
+    assert_eq!(
+        (rest.entries.len(), rest.next),
+        (
+            done.iter().filter(|(e, ..)| e.app_id == app).count() + usize::from(entry(100).app_id == app)
+                - 10,
+            None
+        )
+    );
+}
+
+async fn floors_only_rise(store: Store) {
+    use authority_bridge::HeightFloor;
+    let floors = FloorStore::new(store.clone(), ChainId(31337));
+    let block = |number| BlockRef {
+        number,
+        hash: BlockHash::new([number as u8; 32]),
+    };
+    assert_eq!(floors.load().await.unwrap(), None);
+    for number in [5, 9, 7] {
+        floors.raise(block(number)).await.unwrap();
+    }
+    assert_eq!(floors.load().await.unwrap(), Some(block(9)));
+    assert_eq!(
+        FloorStore::new(store.clone(), ChainId(1)).load().await.unwrap(),
+        None,
+        "per chain"
+    );
+    let fmspc = Fmspc::new([1; 6]);
+    for number in [17, 20, 18] {
+        floors.raise_collateral(&fmspc, number).await.unwrap();
+    }
+    assert_eq!(floors.collateral(&fmspc).await.unwrap(), 20);
+    assert_eq!(floors.collateral(&Fmspc::new([2; 6])).await.unwrap(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn k7_log_on_sqlite() {
+    let folder = TempDir::new().unwrap();
+    log_holds(sqlite(&folder).await).await;
+}
+
+#[tokio::test]
+async fn c5_floors_only_rise_on_sqlite() {
+    let folder = TempDir::new().unwrap();
+    floors_only_rise(sqlite(&folder).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn k7_log_and_floors_on_postgres_with_two_nodes() {
+    let postgres = Postgres::start().await;
+    let url = postgres.url();
+    let open = || Store::open(&url, 4, Duration::from_secs(5));
+    log_holds(open().await.unwrap()).await;
+    floors_only_rise(open().await.unwrap()).await;
+    let (one, _one) = ReleaseLog::start(open().await.unwrap(), Arc::new(HashSigner))
+        .await
+        .unwrap();
+    let (two, _two) = ReleaseLog::start(open().await.unwrap(), Arc::new(HashSigner))
+        .await
+        .unwrap();
+    let (a, b) = tokio::join!(append_many(&one, 60), append_many(&two, 60));
+    let mut indices: Vec<u64> = a.iter().chain(&b).map(|(_, index, _)| *index).collect();
+    indices.sort_unstable();
+    assert_eq!(indices, (101..221).collect::<Vec<_>>(), "two nodes share one log");
+    let reader = LogReader::new(&open().await.unwrap());
+    for (entry, index, head) in a.iter().chain(&b) {
+        let proof = reader.inclusion(*index, head.size).await.unwrap().unwrap();
+        check_inclusion(entry, &proof, head);
+    }
+}
+
+#[tokio::test]
+async fn a_log_that_was_tampered_with_takes_nothing() {
+    let folder = TempDir::new().unwrap();
+    let store = sqlite(&folder).await;
+    let (log, writer) = ReleaseLog::start(store.clone(), Arc::new(HashSigner))
+        .await
+        .unwrap();
+    append_many(&log, 3).await;
+    drop(log);
+    writer.await.unwrap();
+    let other = hex::encode(entry(77).leaf_bytes());
+    sqlx::query::<sqlx::Any>("UPDATE log_entries SET leaf = $1 WHERE position = 2")
+        .bind(other)
+        .execute(store.pool())
+        .await
+        .unwrap();
+    let error = ReleaseLog::start(store, Arc::new(HashSigner))
+        .await
+        .err()
+        .unwrap();
+    assert!(matches!(error, kms_node::log::LogError::Store(_)), "{error:?}");
+}

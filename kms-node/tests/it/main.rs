@@ -1,0 +1,13 @@
+//! Integration tests of the node: real HTTP over TLS, real databases, real quotes of a simulated platform and its collateral
+//! service. What the chain says is scripted here; the scenarios on a real chain are in `anvil-tests`.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+mod collateral;
+mod documents;
+mod http;
+mod kill;
+mod log;
+mod program;
+mod releases;
+mod standing;
+mod support;
