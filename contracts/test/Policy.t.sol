@@ -15,7 +15,8 @@ contract PolicyTest is Fixture {
         _deploy();
     }
 
-    // Each byte of `seed` decides one thing; a few values each, so that records are often allowed.
+    // Each byte of `seed` decides one thing; a few values each, so that records are often allowed. The seeds are
+    // hashed first: a fuzzer likes zeros, and a zero here is the rare case, so that all would come at once.
     function _pick(uint256 seed, uint256 index, uint256 count) private pure returns (uint256) {
         return uint8(seed >> (8 * index)) % count;
     }
@@ -119,6 +120,7 @@ contract PolicyTest is Fixture {
     }
 
     function testFuzz_s5_allowed_means_every_clause(uint256 seed) public {
+        seed = uint256(keccak256(abi.encode(seed)));
         _randomPolicy(seed);
         BootRecord memory record = _randomRecord(seed);
         bool expected = _networkClauses(record) && _appClauses(record.info);
@@ -128,6 +130,7 @@ contract PolicyTest is Fixture {
 
     /// Version 1 is never laxer than version 2 about what it knows.
     function testFuzz_s5_version_1_obeys_the_same_rules(uint256 seed) public {
+        seed = uint256(keccak256(abi.encode(seed)));
         _randomPolicy(seed);
         BootRecord memory record = _randomRecord(seed);
         record.tcbDate = 0;
@@ -140,6 +143,7 @@ contract PolicyTest is Fixture {
     }
 
     function testFuzz_s5_a_node_obeys_the_network_and_its_app(uint256 seed) public {
+        seed = uint256(keccak256(abi.encode(seed)));
         vm.prank(OWNER);
         kms.setKmsAppId(address(app));
         _randomPolicy(seed);

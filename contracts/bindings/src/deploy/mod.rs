@@ -7,8 +7,10 @@ mod app;
 mod error;
 mod network;
 mod sender;
+mod timelock;
 
 pub use app::{AppParams, DeployedApp, deploy_app};
 pub use error::DeployError;
 pub use network::{DeployedNetwork, NetworkParams, deploy_network, record_key_epoch};
 pub use sender::{Sender, connect};
+pub use timelock::{TimelockParams, deploy_timelock, execute_ownership, propose_ownership};

@@ -1,13 +1,16 @@
 //! Deployment on a fresh chain, questions to what was deployed, refused transactions in words.
 
-use crate::fixture::{Chain, identity, network, params, reason, record};
+use crate::fixture::{Chain, identity, network, params, reason, reason as reason_of, record};
 use alloy::network::TransactionBuilder;
 use alloy::primitives::Address;
-use alloy::providers::Provider;
+use alloy::providers::{Provider, ext::AnvilApi};
 use alloy::rpc::types::TransactionRequest;
 use alloy::sol_types::SolCall;
 use authority_contracts::abi::{AppAuthority, KmsAuthority};
-use authority_contracts::deploy::{AppParams, DeployError, deploy_app, deploy_network, record_key_epoch};
+use authority_contracts::deploy::{
+    AppParams, DeployError, TimelockParams, deploy_app, deploy_network, deploy_timelock, execute_ownership,
+    propose_ownership, record_key_epoch,
+};
 use authority_contracts::{Answer, decode_answer, decode_kms_identity, decode_network_state, question};
 use kms_types::{AppId, ChainAddress, ComposeHash, KeyEpoch, TcbStatus};
 
@@ -208,4 +211,60 @@ async fn a_refused_transaction_is_explained_and_not_sent() {
             .unwrap(),
         0
     );
+}
+
+#[tokio::test]
+async fn s2_a_network_handed_to_a_timelock_obeys_its_delay() {
+    let chain = Chain::start().await;
+    let owner = &chain.owner;
+    let delay = 86_400;
+    let (proposers, executors) = (vec![owner.address()], vec![owner.address()]);
+    let timelock = deploy_timelock(
+        owner,
+        &TimelockParams {
+            delay,
+            proposers,
+            executors,
+        },
+    )
+    .await
+    .unwrap();
+    let mut params = params();
+    params.owner = Some(timelock);
+    params.guardian = Some(chain.stranger().await.address());
+    let network = deploy_network(owner, &params).await.unwrap();
+
+    propose_ownership(owner, timelock, network.kms_authority, delay)
+        .await
+        .unwrap();
+    let early = execute_ownership(owner, timelock, network.kms_authority)
+        .await
+        .unwrap_err();
+    let DeployError::Refused { reason, .. } = early else {
+        panic!("{early:?}")
+    };
+    assert!(reason.starts_with("TimelockUnexpectedOperationState"), "{reason}");
+    owner.provider().anvil_increase_time(delay).await.unwrap();
+    execute_ownership(owner, timelock, network.kms_authority)
+        .await
+        .unwrap();
+
+    let grant = KmsAuthority::addOsImageHashCall {
+        osImageHash: [9; 32].into(),
+    };
+    let refused = owner
+        .send("allow OS image", network.kms_authority, &grant)
+        .await
+        .unwrap_err();
+    assert!(matches!(refused, DeployError::Refused { .. }), "{refused:?}");
+    // S3: what the guardian forbids does not wait.
+    let guardian = chain.stranger().await;
+    let pause = KmsAuthority::setReleasePausedCall { paused: true };
+    guardian
+        .send("pause releases", network.kms_authority, &pause)
+        .await
+        .unwrap();
+    let node = record(network.kms_app.unwrap().app_id);
+    let answer = ask(&chain, network.kms_authority, question::is_app_allowed(&node)).await;
+    assert_eq!(reason_of(&answer), "releases_paused");
 }

@@ -6,5 +6,7 @@
     missing_docs
 )]
 
+mod abi;
+mod answer;
 mod deploy;
 mod fixture;
