@@ -1,10 +1,78 @@
 //! Guest utility and verifier's desk: a TD's quotes, registers and event log; its keys from a KMS; evidence checked offline.
+//!
+//! [`request_keys`] is the guest's side of a key release as a library. [`run`] is the command line: every command gives an
+//! outcome or a failure, and printing and exit codes are in one place.
 #![forbid(unsafe_code)]
 
+mod case;
+mod chain;
+mod cli;
+mod commands;
+pub mod exit;
+mod input;
 mod kms;
+mod on_chain;
 mod pem;
+mod policy;
+mod roots;
+mod table;
 
 pub use kms::{
     Described, Expected, Guest, KmsPin, MAX_PIN_BYTES, PinError, Released, RequestError, RequestOptions,
     request_keys,
 };
+pub use roots::INTEL_ROOT;
+
+use clap::Parser;
+use cli::{Cli, Command};
+use exit::{Failure, Outcome};
+use serde_json::Value;
+use std::{
+    ffi::OsString,
+    io::{self, Write},
+};
+
+/// Runs one command line and gives its exit code.
+pub async fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Nobody is left to be told when standard output or error is gone.
+            let _ = error.print();
+            return if error.use_stderr() { exit::USAGE } else { exit::OK };
+        }
+    };
+    let json = cli.json;
+    let result = execute(cli.command).await;
+    match print(json, &result) {
+        Err(_) => exit::COULD_NOT_ASK,
+        Ok(()) => match result {
+            Ok(outcome) if outcome.ok => exit::OK,
+            Ok(_) => exit::REFUSED,
+            Err(failure) => failure.code(),
+        },
+    }
+}
+
+async fn execute(command: Command) -> Result<Outcome, Failure> {
+    match command {
+        Command::Quote(arguments) => commands::quote(&arguments),
+        Command::Extend(arguments) => commands::extend(&arguments),
+        Command::EventLog(arguments) => commands::event_log(&arguments),
+        Command::Replay(arguments) => commands::replay(&arguments),
+        Command::RequestKeys(arguments) => commands::request_keys(&arguments).await,
+        Command::Verify(arguments) => commands::verify(&arguments).await,
+    }
+}
+
+fn print(json: bool, result: &Result<Outcome, Failure>) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    match (result, json) {
+        (Ok(outcome), true) if outcome.json == Value::Null => Ok(()),
+        (Ok(outcome), false) if outcome.text.is_empty() => Ok(()),
+        (Ok(outcome), true) => writeln!(out, "{}", outcome.json),
+        (Ok(outcome), false) => writeln!(out, "{}", outcome.text),
+        (Err(failure), true) => writeln!(out, "{}", failure.json()),
+        (Err(failure), false) => writeln!(io::stderr(), "{}", failure.text()),
+    }
+}

@@ -12,6 +12,7 @@ mod request;
 mod tls;
 
 pub use answer::Expected;
+pub(crate) use answer::app_public_key;
 pub use error::RequestError;
 pub use evidence::{Described, Guest};
 pub use pin::{KmsPin, MAX_PIN_BYTES, PinError};

@@ -1,0 +1,201 @@
+//! What can be typed. No secret is an argument.
+
+use clap::{Args, Parser, Subcommand};
+use kms_types::{AttestationRoot, ChainAddress, ChainId, InstanceSeed, KmsIdentity, ReportData};
+use std::path::PathBuf;
+
+/// The part of `--help` that scripts depend on.
+pub(crate) const EXIT_CODES: &str = "\
+Exit codes:
+  0   done, and every check holds
+  1   a check failed, or the KMS or a contract said no
+  2   could not ask: no TD, no KMS, no chain, or a file that cannot be written
+  64  the command line or an input file is not what it should be
+
+With --json the answer, and every failure, is one JSON object on standard output; a failure is
+{\"ok\": false, \"error\": {\"kind\", \"exit_code\", \"message\", \"advice\", \"problem\"}}.
+Files may be `-` for standard input. Quotes are raw bytes, hex, or a JSON object with `quote`;
+event logs a JSON array, a string holding one, or a JSON object with `event_log`.";
+
+/// Quotes, registers and event log of this TD; its keys; evidence checked offline.
+#[derive(Debug, Parser)]
+#[command(name = "tdxctl", version, after_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    /// Print one JSON object.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// A quote of this TD over report data.
+    Quote(Quote),
+    /// Records events in RTMR3 and the event log, in the order given. They cannot be taken back.
+    Extend(Extend),
+    /// The event log of this TD.
+    EventLog(Td),
+    /// Replays an event log and compares it with the registers of a quote. Verifies no signature: see `verify`.
+    Replay(Replay),
+    /// Asks a KMS for this TD's keys.
+    RequestKeys(Box<RequestKeys>),
+    /// Checks a quote, and the boot behind it, offline.
+    Verify(Box<Verify>),
+}
+
+/// Which TD.
+#[derive(Debug, Args)]
+pub(crate) struct Td {
+    /// `tsm` for the kernel's (configfs-tsm), `socket:PATH` for a simulated one.
+    #[arg(long, value_name = "TD", default_value = "tsm", env = "KEDGE_TD")]
+    pub(crate) td: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Quote {
+    #[command(flatten)]
+    pub(crate) td: Td,
+    /// Report data, 64 bytes in hex; shorter data is refused, not padded.
+    #[arg(long, value_name = "HEX")]
+    pub(crate) report_data: ReportData,
+    /// Write the raw quote here instead of printing it in hex.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Extend {
+    #[command(flatten)]
+    pub(crate) td: Td,
+    /// `name=HEX`, `name=text:TEXT` or `name=`. Every argument is read before the first is recorded.
+    #[arg(required = true, value_name = "NAME=PAYLOAD")]
+    pub(crate) events: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Replay {
+    /// The event log; that inside the quote's JSON object when absent.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) event_log: Option<PathBuf>,
+    /// The quote.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) quote: PathBuf,
+}
+
+/// An authority contract, asked through an endpoint that is believed.
+#[derive(Debug, Args)]
+pub(crate) struct Chain {
+    /// Address of the network's KmsAuthority.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) authority: Option<ChainAddress>,
+    /// JSON-RPC endpoint. Its answers are taken without proof: use your own node.
+    #[arg(long, value_name = "URL", requires = "authority")]
+    pub(crate) trusted_rpc: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RequestKeys {
+    #[command(flatten)]
+    pub(crate) td: Td,
+    /// Address of a KMS node, https.
+    #[arg(long, value_name = "URL", env = "KEDGE_KMS")]
+    pub(crate) kms: String,
+    /// Identity document of the KMS: one epoch as `GET /v1/meta` lists it, from a source that is trusted.
+    #[arg(
+        long,
+        value_name = "FILE",
+        required_unless_present = "trusted_rpc",
+        conflicts_with = "trusted_rpc"
+    )]
+    pub(crate) kms_identity_file: Option<PathBuf>,
+    /// Hash of the KMS CA's key; what the document or the chain says must be the same.
+    #[arg(long, value_name = "HASH")]
+    pub(crate) kms_identity: Option<KmsIdentity>,
+    #[command(flatten)]
+    pub(crate) chain: Chain,
+    /// Chain the answer must be decided on.
+    #[arg(long, value_name = "ID", value_parser = chain_id)]
+    pub(crate) chain_id: Option<ChainId>,
+    /// catalogue.json of the OS image.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) catalogue: PathBuf,
+    /// The VMM's description of the VM, as text; empty when absent.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) vm_config: Option<PathBuf>,
+    /// Seed of the instance id, 20 bytes; absent for an app without instance ids.
+    #[arg(long, value_name = "HEX")]
+    pub(crate) instance_seed: Option<InstanceSeed>,
+    /// Epoch to ask for.
+    #[arg(long, value_name = "N")]
+    pub(crate) key_epoch: Option<u32>,
+    /// Write the keys here, a new file that only its owner can read. `-` prints them: whoever sees the output has the keys.
+    /// Without it only fingerprints are shown.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// Seconds for one call.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    pub(crate) timeout: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    /// The quote.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) quote: PathBuf,
+    /// Collateral: a QuoteCollateralV3 document in JSON.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) collateral: PathBuf,
+    /// Time to verify at, RFC 3339; now when absent.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) time: Option<String>,
+    /// Root to believe: SHA-256 of its public key (DER SubjectPublicKeyInfo). Intel's when neither this nor a policy names one.
+    #[arg(long, value_name = "HASH")]
+    pub(crate) root_hash: Vec<AttestationRoot>,
+    /// What is acceptable, TOML or JSON.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policy: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) chain: Chain,
+    #[command(flatten)]
+    pub(crate) boot: Boot,
+}
+
+/// What a boot is checked against.
+#[derive(Debug, Args)]
+pub(crate) struct Boot {
+    /// The event log; that inside the quote's JSON object when absent. With neither only the quote is checked.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) event_log: Option<PathBuf>,
+    /// Report data the quote must carry, 64 bytes in hex.
+    #[arg(long, value_name = "HEX")]
+    pub(crate) report_data: Option<ReportData>,
+    /// catalogue.json of the OS image.
+    #[arg(long, value_name = "FILE", conflicts_with = "image_proof")]
+    pub(crate) catalogue: Option<PathBuf>,
+    /// Image proof, raw or hex.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) image_proof: Option<PathBuf>,
+    /// Seed of the instance id, 20 bytes in hex.
+    #[arg(long, value_name = "HEX")]
+    pub(crate) instance_seed: Option<InstanceSeed>,
+    /// How far the boot must have come.
+    #[arg(long, value_name = "PHASE")]
+    pub(crate) phase: Option<Phase>,
+    /// Accept an MRCONFIGID of zero.
+    #[arg(long)]
+    pub(crate) allow_unbound: bool,
+}
+
+/// How far a boot has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Phase {
+    /// Before `system-ready`.
+    Keys,
+    /// After it.
+    Lease,
+}
+
+fn chain_id(text: &str) -> Result<ChainId, std::num::ParseIntError> {
+    text.parse().map(ChainId)
+}

@@ -1,0 +1,12 @@
+//! One module per command. Each takes its arguments and gives an outcome; printing is done in one place, by the caller.
+
+mod keys_file;
+mod replay;
+mod request_keys;
+mod td;
+mod verify;
+
+pub(crate) use replay::replay;
+pub(crate) use request_keys::request_keys;
+pub(crate) use td::{event_log, extend, quote};
+pub(crate) use verify::verify;
