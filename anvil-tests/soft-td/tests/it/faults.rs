@@ -3,7 +3,9 @@
 
 use crate::{collateral, measurement, platform, quote, verify};
 use kms_types::{Fmspc, TcbStatus};
-use soft_td::{PlatformConfig, QuoteFormat, QuoteVersion, SoftPlatform, TdConfig, TdReport, Validity};
+use soft_td::{
+    ATTRIBUTE_DEBUG, PlatformConfig, QuoteFormat, QuoteVersion, SoftPlatform, TdConfig, TdReport, Validity,
+};
 use td_quote::Td;
 
 fn td() -> TdConfig {
@@ -88,30 +90,40 @@ fn tcb_below_the_newest_level() {
 
 #[test]
 fn dates() {
-    for off in [Validity::Expired, Validity::NotYetValid] {
-        assert!(
-            judged(QuoteVersion::V4, |c| c.published.tcb_info = off).is_err(),
-            "TCB info {off:?}"
-        );
-        assert!(
-            judged(QuoteVersion::V4, |c| c.published.qe_identity = off).is_err(),
-            "QE identity {off:?}"
-        );
-        assert!(
-            judged(QuoteVersion::V4, |c| c.certificates.pck.validity = off).is_err(),
-            "PCK {off:?}"
-        );
-        assert!(
-            judged(QuoteVersion::V4, |c| c.certificates.platform_ca.validity = off).is_err(),
-            "CA {off:?}"
-        );
-        assert!(
-            judged(QuoteVersion::V4, |c| c.certificates.tcb_signer.validity = off).is_err(),
-            "signer {off:?}"
-        );
+    type Set = fn(&mut PlatformConfig, Validity);
+    let faults: [(Set, &str, &str); 5] = [
+        (
+            |c, off| c.published.tcb_info = off,
+            "TCBInfo expired",
+            "TCBInfo issue date is in the future",
+        ),
+        (
+            |c, off| c.published.qe_identity = off,
+            "QE Identity expired",
+            "QE Identity issue date is in the future",
+        ),
+        (
+            |c, off| c.certificates.pck.validity = off,
+            "CertExpired",
+            "CertNotValidYet",
+        ),
+        (
+            |c, off| c.certificates.platform_ca.validity = off,
+            "CertExpired",
+            "CertNotValidYet",
+        ),
+        (
+            |c, off| c.certificates.tcb_signer.validity = off,
+            "CertExpired",
+            "CertNotValidYet",
+        ),
+    ];
+    for (set, expired, early) in faults {
+        refused(expired, |c| set(c, Validity::Expired));
+        refused(early, |c| set(c, Validity::NotYetValid));
     }
-    assert!(judged(QuoteVersion::V4, |c| c.published.root_crl = Validity::Expired).is_err());
-    assert!(judged(QuoteVersion::V4, |c| c.published.pck_crl = Validity::Expired).is_err());
+    refused("CrlExpired", |c| c.published.root_crl = Validity::Expired);
+    refused("CrlExpired", |c| c.published.pck_crl = Validity::Expired);
 }
 
 #[test]
@@ -119,7 +131,7 @@ fn revocations() {
     refused("CertRevoked", |c| c.certificates.pck.revoked = true);
     refused("CertRevoked", |c| c.certificates.platform_ca.revoked = true);
     refused("CertRevoked", |c| c.certificates.tcb_signer.revoked = true);
-    assert!(judged(QuoteVersion::V4, |c| c.certificates.root.revoked = true).is_err());
+    refused("CertRevoked", |c| c.certificates.root.revoked = true);
 }
 
 #[test]
@@ -127,14 +139,10 @@ fn hardware_that_is_not_what_is_published() {
     refused("Fmspc mismatch", |c| c.published.fmspc = Some(Fmspc::new([1; 6])));
     refused("MRSIGNER mismatch", |c| c.hardware.mr_signer_seam[0] = 1);
     refused("SEAMATTRIBUTES mismatch", |c| c.hardware.seam_attributes = 1);
-    for change in [
-        (|c| c.hardware.qe.mr_signer[0] ^= 1) as fn(&mut PlatformConfig),
-        |c| c.hardware.qe.isv_prod_id += 1,
-        |c| c.hardware.qe.isv_svn -= 1,
-        |c| c.hardware.qe.attributes[0] |= 2,
-    ] {
-        assert!(judged(QuoteVersion::V4, change).is_err());
-    }
+    refused("QE MRSIGNER mismatch", |c| c.hardware.qe.mr_signer[0] ^= 1);
+    refused("QE ISVPRODID mismatch", |c| c.hardware.qe.isv_prod_id += 1);
+    refused("QE ISVSVN 3 is below", |c| c.hardware.qe.isv_svn -= 1);
+    refused("Debug mode", |c| c.hardware.qe.attributes[0] |= 2);
 }
 
 /// The questions this verifier leaves to its caller. Should it begin to ask them, this test says so.
@@ -145,6 +153,11 @@ fn left_to_the_caller() {
         c.hardware.mr_seam = kms_types::MrSeam::new([1; 48])
     });
     accepted("UpToDate", |c| c.published.tcb_info_evaluation = 1);
+    for off in [Validity::Expired, Validity::NotYetValid] {
+        accepted("UpToDate", |c| c.certificates.root.validity = off);
+    }
+    accepted("UpToDate", |c| c.published.root_crl = Validity::NotYetValid);
+    accepted("UpToDate", |c| c.published.pck_crl = Validity::NotYetValid);
     let platform = platform();
     for format in [
         QuoteFormat {
@@ -166,35 +179,27 @@ fn left_to_the_caller() {
 fn quote_signatures_and_header() {
     let platform = platform();
     let published = collateral(&platform);
-    let good = QuoteFormat::default;
-    for format in [
-        QuoteFormat {
-            wrong_attestation_signature: true,
-            ..good()
-        },
-        QuoteFormat {
-            wrong_qe_signature: true,
-            ..good()
-        },
-        QuoteFormat {
-            unbound_attestation_key: true,
-            ..good()
-        },
-        QuoteFormat {
-            inner_certification_type: 4,
-            ..good()
-        },
-        QuoteFormat {
-            tee_type: 0,
-            ..good()
-        },
-    ] {
+    let formats: [(fn(&mut QuoteFormat), &str); 5] = [
+        (
+            |f| f.wrong_attestation_signature = true,
+            "report signature is invalid",
+        ),
+        (
+            |f| f.wrong_qe_signature = true,
+            "Signature is invalid for qe_report",
+        ),
+        (|f| f.unbound_attestation_key = true, "QE report hash mismatch"),
+        (
+            |f| f.inner_certification_type = 4,
+            "Unsupported DCAP PCK cert format: 4",
+        ),
+        (|f| f.tee_type = 0, "Failed to decode quote"),
+    ];
+    for (change, expected) in formats {
         let mut config = td();
-        config.format = format.clone();
-        assert!(
-            verify(&platform, &quote(&platform, config), &published).is_err(),
-            "{format:?}"
-        );
+        change(&mut config.format);
+        let said = verify(&platform, &quote(&platform, config), &published).expect_err(expected);
+        assert!(said.contains(expected), "expected {expected:?} in {said:?}");
     }
 }
 
@@ -215,27 +220,19 @@ fn edited(
 #[test]
 fn lies_in_the_report() {
     let platform = platform();
-    assert!(edited(&platform, |_| ()).is_ok());
-    for (bit, name) in [(0, "DEBUG"), (1, "TUD 1"), (29, "MIGRATABLE"), (33, "reserved")] {
-        assert!(
-            edited(&platform, move |r| r.attributes |= 1 << bit).is_err(),
-            "{name}"
-        );
+    assert_eq!(edited(&platform, |_| ()), Ok(()));
+    let lies: [(fn(&mut TdReport), &str); 8] = [
+        (|r| r.attributes |= ATTRIBUTE_DEBUG, "Debug mode is enabled"),
+        (|r| r.attributes |= 1 << 1, "Reserved bits in TD attributes"),
+        (|r| r.attributes |= 1 << 29, "TD migration is enabled"),
+        (|r| r.attributes |= 1 << 33, "Reserved bits in TD attributes"),
+        (|r| r.attributes = 0, "SEPT_VE_DISABLE is not enabled"),
+        (|r| r.mr_service_td = [1; 48], "Invalid MR service TD"),
+        (|r| r.tee_tcb_svn[1] = 9, "No TDX module identity with id TDX_09"),
+        (|r| r.tee_tcb_svn2 = [0; 16], "TEE_TCB_SVN2"),
+    ];
+    for (lie, expected) in lies {
+        let said = edited(&platform, lie).expect_err(expected);
+        assert!(said.contains(expected), "expected {expected:?} in {said:?}");
     }
-    assert!(
-        edited(&platform, |r| r.attributes = 0).is_err(),
-        "no SEPT_VE_DISABLE"
-    );
-    assert!(
-        edited(&platform, |r| r.mr_service_td = [1; 48]).is_err(),
-        "service TD"
-    );
-    assert!(
-        edited(&platform, |r| r.tee_tcb_svn[1] = 9).is_err(),
-        "unknown module version"
-    );
-    assert!(
-        edited(&platform, |r| r.tee_tcb_svn2 = [0; 16]).is_err(),
-        "TCB of now below all levels"
-    );
 }

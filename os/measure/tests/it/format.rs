@@ -1,6 +1,7 @@
 //! `catalogue.json`: one form, bounded, order and repeats without effect.
 
 use crate::measurement;
+use proptest::prelude::*;
 use td_measure::{Catalogue, CatalogueError, MAX_CATALOGUE_JSON, MAX_MEASUREMENTS};
 
 #[test]
@@ -77,4 +78,19 @@ fn bounds_hold_at_their_edge() {
         Catalogue::from_json(&long),
         Err(CatalogueError::TooLong { .. })
     ));
+}
+
+proptest! {
+    #[test]
+    fn no_damage_panics_or_passes_for_another_format(at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+        let catalogue = Catalogue::from_measurements((0..3).map(measurement)).unwrap();
+        let mut json = catalogue.to_json().unwrap();
+        let at = at.index(json.len());
+        json[at] = byte;
+        if let Ok(read) = Catalogue::from_json(&json) {
+            prop_assert!((1..=3).contains(&read.measurements().len()));
+            let same = read.measurements() == catalogue.measurements();
+            prop_assert_eq!(read.os_image_hash() == catalogue.os_image_hash(), same);
+        }
+    }
 }
