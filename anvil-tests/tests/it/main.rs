@@ -8,4 +8,10 @@
 )]
 
 mod architecture;
+mod chain_faults;
+mod denials;
+mod release;
+mod scene;
 mod security_list;
+mod service;
+mod tampering;
