@@ -30,7 +30,9 @@ fn whole_or_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Blob<48>
     let digest = Blob::<48>::deserialize(deserializer)?;
     match digest.as_bytes().len() {
         0 | 48 => Ok(digest),
-        actual => Err(D::Error::custom(format_args!("digest: expected 0 or 48 bytes, got {actual}"))),
+        actual => Err(D::Error::custom(format_args!(
+            "digest: expected 0 or 48 bytes, got {actual}"
+        ))),
     }
 }
 
