@@ -7,7 +7,7 @@
     missing_docs
 )]
 
-#[allow(dead_code)]
+#[allow(dead_code, unreachable_pub)]
 #[path = "../tests/it/fixture.rs"]
 mod fixture;
 

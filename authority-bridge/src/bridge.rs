@@ -1,43 +1,34 @@
-//! The bridge as its callers see it. Warm answers take no request and no lock that is held across one; cold ones fetch
-//! within bounds and are shared by everyone who waits for the same record.
+//! The bridge as its callers see it: start, ask, watch, stop. Refused: any answer over a head that is too old or ahead of
+//! the clock, and over a chain that contradicts itself.
 
 use crate::{
     BridgeConfig, BridgeError, ChainStatus, Clock, Decided, Endpoint, EvidenceSource, HeaderSource,
     HeightFloor, NetworkState,
-    cold::{Call, Completed, Fetcher},
+    cold::Fetcher,
+    decide::Waiting,
     follower::{Follower, Shared},
-    memo::{Entry, Held},
     snapshot::{Snapshot, View},
 };
-use authority_policy::{EvmRules, PolicyError, Question, Stop, Subject, Verdict};
+use authority_policy::{EvmRules, PolicyError, Subject};
 use kms_types::{BootRecord, UnixTime};
 use std::{
-    collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 use tokio::{
-    sync::{OnceCell, Semaphore, watch},
+    sync::{Semaphore, watch},
     task::JoinHandle,
 };
 
-/// Gas above which an execution leaves the caller's thread (some hundred microseconds).
-const HEAVY_GAS: u64 = 2_000_000;
-/// How often a decision starts over because the head moved while it fetched.
-const MAX_ATTEMPTS: usize = 5;
-
-type Key = (Subject, BootRecord);
-type Waiting = Arc<OnceCell<Result<Decided, BridgeError>>>;
-
 /// Follows one contract on one chain.
 pub struct Bridge {
-    config: BridgeConfig,
-    rules: EvmRules,
-    fetcher: Fetcher,
-    shared: Arc<Shared>,
+    pub(crate) config: BridgeConfig,
+    pub(crate) rules: EvmRules,
+    pub(crate) fetcher: Fetcher,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) fetches: Semaphore,
+    pub(crate) waiting: Waiting,
     clock: Arc<dyn Clock>,
-    fetches: Semaphore,
-    waiting: Mutex<HashMap<Key, Waiting>>,
     stop: watch::Sender<bool>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -86,7 +77,8 @@ impl Bridge {
             clock: Arc::clone(&clock),
             shared: Arc::clone(&shared),
             final_block: None,
-            recent: Default::default(),
+            lineage: Default::default(),
+            catch_up: 0,
         };
         let (stop, stopped) = watch::channel(false);
         let tasks = follower.start(stopped).await?;
@@ -97,7 +89,7 @@ impl Bridge {
             fetcher,
             shared,
             clock,
-            waiting: Mutex::default(),
+            waiting: Waiting::default(),
             stop,
             tasks: Mutex::new(tasks),
         })
@@ -187,7 +179,7 @@ impl Bridge {
     }
 
     /// The snapshot, if a decision may rest on it now.
-    fn current(&self) -> Result<Snapshot, BridgeError> {
+    pub(crate) fn current(&self) -> Result<Snapshot, BridgeError> {
         let published = self.shared.published.borrow().clone();
         // C6: a chain that contradicts itself or is another one decides nothing, however fresh the last head.
         if let Some(
@@ -228,160 +220,6 @@ impl Bridge {
             }),
         }
     }
-
-    /// Decides from what is remembered and proven; `None` when something must be fetched first.
-    fn warm(
-        &self,
-        snapshot: &Snapshot,
-        subject: Subject,
-        record: &BootRecord,
-    ) -> Result<Option<Decided>, BridgeError> {
-        let Some(entry) = self.shared.memo.find(subject, record) else {
-            return Ok(None);
-        };
-        let hash = entry.question.record_hash();
-        let Some(head) = self.hold(&entry.question, &entry.head, &snapshot.head)? else {
-            return Ok(None);
-        };
-        if let Verdict::Denied { .. } = head.outcome.value {
-            let decided = Decided::new(snapshot, hash, &head.outcome.value, None);
-            self.remember(subject, record, &entry, head, None);
-            return Ok(Some(decided));
-        }
-        let Some(before) = &entry.finalized else {
-            return Ok(None);
-        };
-        let Some(finalized) = self.hold(&entry.question, before, &snapshot.finalized)? else {
-            return Ok(None);
-        };
-        let decided = Decided::new(
-            snapshot,
-            hash,
-            &head.outcome.value,
-            Some(&finalized.outcome.value),
-        );
-        self.remember(subject, record, &entry, head, Some(finalized));
-        Ok(Some(decided))
-    }
-
-    /// The verdict at the view's block, from the one before if nothing it read has changed, else executed again.
-    fn hold(&self, question: &Question, held: &Held, view: &View) -> Result<Option<Held>, BridgeError> {
-        let block = view.hash();
-        // C7: a verdict belongs to one block hash; one of an orphaned block is not found again.
-        if held.block == block {
-            return Ok(Some(held.clone()));
-        }
-        let state = view.state();
-        let outcome = if held.outcome.reads.hold_in(&state) {
-            Arc::clone(&held.outcome)
-        } else if held.outcome.gas_used > HEAVY_GAS {
-            return Ok(None);
-        } else {
-            match question.ask(&state, &self.rules) {
-                Ok(outcome) => Arc::new(outcome),
-                Err(Stop::Missing(_)) => return Ok(None),
-                Err(Stop::Failed(fault)) => return Err(contract_fault(view, fault)),
-            }
-        };
-        Ok(Some(Held { block, outcome }))
-    }
-
-    fn remember(
-        &self,
-        subject: Subject,
-        record: &BootRecord,
-        old: &Entry,
-        head: Held,
-        finalized: Option<Held>,
-    ) {
-        let finalized = finalized.or_else(|| old.finalized.clone());
-        let block = |held: &Option<Held>| held.as_ref().map(|held| held.block);
-        if old.head.block != head.block || block(&old.finalized) != block(&finalized) {
-            let entry = Entry::new(old.question.clone(), head, finalized);
-            self.shared.memo.keep(subject, record, entry);
-        }
-    }
-
-    /// One fetch for everyone who waits for the same record.
-    async fn coalesced(&self, subject: Subject, record: &BootRecord) -> Result<Decided, BridgeError> {
-        let key = (subject, record.clone());
-        let cell = {
-            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-            if waiting.len() >= self.config.max_concurrent_fetches.saturating_mul(256) {
-                return Err(BridgeError::unavailable("too many decisions wait for evidence"));
-            }
-            Arc::clone(waiting.entry(key.clone()).or_default())
-        };
-        let result = cell
-            .get_or_init(|| self.cold_in_time(subject, record))
-            .await
-            .clone();
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if waiting.get(&key).is_some_and(|other| Arc::ptr_eq(other, &cell)) {
-            waiting.remove(&key);
-        }
-        result
-    }
-
-    async fn cold_in_time(&self, subject: Subject, record: &BootRecord) -> Result<Decided, BridgeError> {
-        let limit = self.config.decision_timeout;
-        tokio::time::timeout(limit, self.cold(subject, record))
-            .await
-            .unwrap_or_else(|_| Err(BridgeError::unavailable(format!("no decision within {limit:?}"))))
-    }
-
-    async fn cold(&self, subject: Subject, record: &BootRecord) -> Result<Decided, BridgeError> {
-        let closed = |_| BridgeError::unavailable("shutting down");
-        let _permit = self.fetches.acquire().await.map_err(closed)?;
-        let question = Question::new(self.config.contract, subject, record);
-        for _ in 0..MAX_ATTEMPTS {
-            let snapshot = self.current()?;
-            let (head, finalized) = tokio::try_join!(
-                self.fetched(&question, &snapshot.head),
-                self.fetched(&question, &snapshot.finalized),
-            )?;
-            // C4: the head must still be the head when the answer is given.
-            if self.current()?.head.hash() != snapshot.head.hash() {
-                continue;
-            }
-            let head = head.map_err(|fault| contract_fault(&snapshot.head, fault))?;
-            let finalized = match finalized {
-                Ok(held) => Some(held),
-                Err(PolicyError::NoCode { .. }) => None,
-                Err(_) if head.outcome.value != Verdict::Allowed => None,
-                Err(fault) => return Err(contract_fault(&snapshot.finalized, fault)),
-            };
-            let verdict = finalized.as_ref().map(|held| &held.outcome.value);
-            let decided = Decided::new(&snapshot, question.record_hash(), &head.outcome.value, verdict);
-            self.shared
-                .memo
-                .keep(subject, record, Entry::new(question, head, finalized));
-            return Ok(decided);
-        }
-        Err(BridgeError::unavailable(
-            "the head moved faster than evidence could be fetched",
-        ))
-    }
-
-    /// The verdict at one block, with whatever it takes to prove it.
-    async fn fetched(
-        &self,
-        question: &Question,
-        view: &Arc<View>,
-    ) -> Result<Result<Held, PolicyError>, BridgeError> {
-        let (asked, rules) = (question.clone(), self.rules);
-        let call = Call {
-            contract: question.contract(),
-            data: question.call().clone(),
-            ask: move |state: &_| asked.ask(state, &rules),
-        };
-        let Completed { state, answer } = self.fetcher.complete(view.state(), &call).await?;
-        view.absorb(&state).map_err(|fault| contract_fault(view, fault))?;
-        Ok(answer.map(|outcome| Held {
-            block: view.hash(),
-            outcome: Arc::new(outcome),
-        }))
-    }
 }
 
 impl Drop for Bridge {
@@ -393,7 +231,7 @@ impl Drop for Bridge {
     }
 }
 
-fn contract_fault(view: &View, source: PolicyError) -> BridgeError {
+pub(crate) fn contract_fault(view: &View, source: PolicyError) -> BridgeError {
     BridgeError::Contract {
         block: view.block.block_ref(),
         source: Box::new(source),

@@ -71,7 +71,7 @@ impl Fetcher {
                 let block = state.header().hash();
                 // Only a guess, so a source that cannot make one costs round trips and nothing else.
                 match self.source.hint(block, call.contract, call.data.clone()).await {
-                    Ok(hinted) => wants.hinted(&state, hinted),
+                    Ok(hinted) => wants.hinted(&state, hinted, self.max_slots / 2),
                     Err(error) => tracing::debug!(%error, "no access list"),
                 }
             }
@@ -82,8 +82,10 @@ impl Fetcher {
             limit("storage slots", self.max_slots, slots)?;
             self.prove(Arc::make_mut(&mut state), &wants).await?;
         }
-        limit("rounds of fetching", MAX_ROUNDS, MAX_ROUNDS + 1)
-            .and_then(|()| Err(BridgeError::unavailable("")))
+        Err(BridgeError::TooMuch {
+            what: "rounds of fetching",
+            limit: MAX_ROUNDS,
+        })
     }
 
     /// Fetches evidence and has the state verify it.
@@ -198,13 +200,14 @@ impl Wants {
     }
 
     /// Takes what is not proven yet, as far as the bounds go.
-    fn hinted(&mut self, state: &ProvenState, hinted: Vec<Want>) {
+    fn hinted(&mut self, state: &ProvenState, hinted: Vec<Want>, mut most: usize) {
         for want in hinted.into_iter().take(MAX_ACCOUNTS / 2) {
             let code = state
                 .code_hash(want.address)
                 .is_none_or(|hash| hash.is_some_and(|hash| !state.has_code(hash)));
             let unknown = |slot: &B256| state.slot(want.address, *slot).is_none();
-            let slots: Vec<B256> = want.slots.iter().copied().filter(unknown).take(256).collect();
+            let slots: Vec<B256> = want.slots.iter().copied().filter(unknown).take(most).collect();
+            most -= slots.len();
             if code || !slots.is_empty() {
                 let entry = self.entry(want.address);
                 entry.1 |= code;

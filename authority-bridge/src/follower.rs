@@ -5,26 +5,25 @@
 use crate::{
     BridgeConfig, BridgeError, ChainStatus, Clock, HeaderSource, HeightFloor,
     cold::{Call, Completed, Fetcher},
+    lineage::Lineage,
     memo::{Memo, note},
     rpc::{Announcements, announce},
     snapshot::{Published, Snapshot, View},
 };
-use alloy::primitives::B256;
 use authority_contracts::question;
 use authority_policy::{ProvenHeader, ProvenState, network_state};
 use kms_types::{BlockHash, BlockRef};
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::{sync::watch, task::JoinHandle};
 
-/// Heads remembered to measure a reorganisation.
-const RECENT: usize = 128;
-/// Headers walked back to link one finalized block to the one before; beyond that the old height is asked for.
-const MAX_LINKS: u64 = 255;
 /// Steps after which unused state is forgotten, and how often that is looked at.
 const UNUSED_STEPS: u64 = 512;
 const EXPIRE_EVERY: u64 = 64;
-/// Pause before asking again for a head that was announced and not served yet.
+/// Pause before asking again for a head that was announced and not served yet, and how often that is done.
 const CATCH_UP: Duration = Duration::from_millis(50);
+const MAX_CATCH_UP: u32 = 20;
+/// Most accounts and slots carried from block to block; beyond that only what was asked for last.
+const MAX_CARRIED: (usize, usize) = (1024, 8192);
 
 /// What the follower shares with the bridge.
 pub(crate) struct Shared {
@@ -52,7 +51,9 @@ pub(crate) struct Follower {
     pub(crate) shared: Arc<Shared>,
     /// Newest finalized block acted on, here or before a restart.
     pub(crate) final_block: Option<BlockRef>,
-    pub(crate) recent: VecDeque<(u64, B256)>,
+    pub(crate) lineage: Lineage,
+    /// Steps taken since the last announcement for a head that was announced and not served.
+    pub(crate) catch_up: u32,
 }
 
 impl Follower {
@@ -82,8 +83,14 @@ impl Follower {
     }
 
     async fn run(mut self, mut heads: watch::Receiver<Announcements>, mut stop: watch::Receiver<bool>) {
+        let _ended = Ended(Arc::clone(&self.shared));
+        let mut announced = 0;
         loop {
-            let pause = self.pause(*heads.borrow_and_update());
+            let now = *heads.borrow_and_update();
+            if now.count != announced {
+                (announced, self.catch_up) = (now.count, 0);
+            }
+            let pause = self.pause(now);
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 Ok(()) = heads.changed() => {}
@@ -104,10 +111,13 @@ impl Follower {
     }
 
     /// Until the next step: an announced head may not be served yet; announced heads need no close polling.
-    fn pause(&self, heads: Announcements) -> Duration {
-        let known = self.recent.back().map_or(0, |(number, _)| *number);
+    fn pause(&mut self, heads: Announcements) -> Duration {
         match heads.subscribed {
-            true if heads.number > known && heads.number - known < RECENT as u64 => CATCH_UP,
+            // The height is a claim, so it is not waited for without end.
+            true if heads.number > self.lineage.height() && self.catch_up < MAX_CATCH_UP => {
+                self.catch_up += 1;
+                CATCH_UP
+            }
             true => self.config.poll_interval.saturating_mul(5),
             false => self.config.poll_interval,
         }
@@ -159,7 +169,7 @@ impl Follower {
             ),
             self.view(old.as_ref().map(|old| [&old.finalized, &old.head]), finalized),
         )?;
-        let depth = self.reorg_depth(&tip.head).await;
+        let depth = self.lineage.follow(&tip.head, &*self.headers).await;
         self.forget_unused(&head, &finalized);
         self.publish(Snapshot { head, finalized }, depth);
         Ok(())
@@ -180,82 +190,6 @@ impl Follower {
         Ok(())
     }
 
-    /// The finalized block to act on: the claimed one, or the one before when the claimed one is older. The floor is
-    /// raised before anything is decided over a newer block.
-    async fn not_older(&mut self, claimed: ProvenHeader) -> Result<ProvenHeader, BridgeError> {
-        let reference = claimed.block().block_ref();
-        if let Some(known) = self.final_block {
-            // C5: monotonic, across restarts.
-            if reference.number < known.number {
-                return self.still_final(known, reference).await;
-            }
-            self.descends(&claimed, known).await?;
-            if reference == known {
-                return Ok(claimed);
-            }
-        }
-        self.floor.raise(reference).await?;
-        self.final_block = Some(reference);
-        Ok(claimed)
-    }
-
-    async fn still_final(&self, known: BlockRef, claimed: BlockRef) -> Result<ProvenHeader, BridgeError> {
-        let published = self.shared.published.borrow().snapshot.clone();
-        if let Some(snapshot) = published {
-            return Ok(snapshot.finalized.state().header().clone());
-        }
-        let header = self.headers.by_hash(B256::new(known.hash.to_bytes())).await?;
-        header.ok_or_else(|| {
-            let text = "its finalized block is older than one acted on before, which it does not know";
-            BridgeError::unavailable(format!("{}: {text}: {claimed} < {known}", self.headers.name()))
-        })
-    }
-
-    // C7: a reorganisation below a final block means that finality failed or the provider changed chains.
-    async fn descends(&self, claimed: &ProvenHeader, known: BlockRef) -> Result<(), BridgeError> {
-        let expected = B256::new(known.hash.to_bytes());
-        let gap = claimed.number().saturating_sub(known.number);
-        let found = match gap {
-            0 => claimed.hash(),
-            1 => claimed.parent_hash(),
-            _ => {
-                let to = if gap <= MAX_LINKS {
-                    claimed.number()
-                } else {
-                    known.number
-                };
-                let headers = self.headers.range(known.number, to).await?;
-                let linked = headers.windows(2).all(|pair| match pair {
-                    [older, newer] => newer.parent_hash() == older.hash(),
-                    _ => true,
-                });
-                let ends =
-                    gap > MAX_LINKS || headers.last().is_some_and(|last| last.hash() == claimed.hash());
-                match headers.first() {
-                    Some(first) if linked && ends => first.hash(),
-                    _ => return Err(self.unlinked(claimed)),
-                }
-            }
-        };
-        if found != expected {
-            return Err(BridgeError::Disagreement {
-                endpoint: self.headers.name().to_owned(),
-                number: known.number,
-                expected: expected.to_string(),
-                actual: found.to_string(),
-            });
-        }
-        Ok(())
-    }
-
-    fn unlinked(&self, claimed: &ProvenHeader) -> BridgeError {
-        BridgeError::Endpoint {
-            endpoint: self.headers.name().to_owned(),
-            field: "eth_getBlockByNumber",
-            detail: format!("blocks do not link to finalized block {}", claimed.hash()),
-        }
-    }
-
     /// The view of a block: one there already is, or the nearest one carried over.
     async fn view(
         &self,
@@ -273,7 +207,7 @@ impl Follower {
             basis = same_state.or(known.first()).copied();
         }
         let state = match basis {
-            Some(view) => self.fetcher.advance(&view.state(), header).await?,
+            Some(view) => self.fetcher.advance(&self.carried(view), header).await?,
             None => ProvenState::new(header),
         };
         let (contract, rules) = (self.config.contract, self.config.rules());
@@ -290,39 +224,17 @@ impl Follower {
         Ok(Arc::new(View::new(state, network, reads)))
     }
 
-    /// How many blocks known here the new head removed. Verdicts of removed blocks are void in any case, because they
-    /// are kept by block hash; this only tells people.
-    async fn reorg_depth(&mut self, head: &ProvenHeader) -> u64 {
-        let Some((last, _)) = self.recent.back().copied() else {
-            self.recent.push_back((head.number(), head.hash()));
-            return 0;
-        };
-        let mut path = vec![(head.number(), head.hash())];
-        let mut parent = (head.number().saturating_sub(1), head.parent_hash());
-        let mut depth = 0;
-        while path.len() < RECENT {
-            while self.recent.back().is_some_and(|(number, _)| *number > parent.0) {
-                self.recent.pop_back();
-            }
-            match self.recent.back() {
-                Some(known) if *known == parent => {
-                    depth = last.saturating_sub(parent.0);
-                    break;
-                }
-                None => break,
-                Some(_) => {}
-            }
-            let Ok(Some(header)) = self.headers.by_hash(parent.1).await else {
-                break;
-            };
-            path.push(parent);
-            parent = (header.number().saturating_sub(1), header.parent_hash());
+    /// What a view has proven, cut down to what was asked for last when it is too much for every block.
+    fn carried(&self, view: &View) -> Arc<ProvenState> {
+        let mut state = view.state();
+        let (accounts, slots) = state.size();
+        if accounts > MAX_CARRIED.0 || slots > MAX_CARRIED.1 {
+            let mut keep = HashMap::new();
+            note(&mut keep, &view.network_reads);
+            self.shared.memo.recent(&mut keep, MAX_CARRIED);
+            Arc::make_mut(&mut state).retain(&keep);
         }
-        self.recent.extend(path.into_iter().rev());
-        while self.recent.len() > RECENT {
-            self.recent.pop_front();
-        }
-        depth
+        state
     }
 
     fn forget_unused(&self, head: &View, finalized: &View) {
@@ -355,6 +267,25 @@ impl Follower {
             status.proven = proven;
             status.reorgs += u64::from(depth > 0);
             status.deepest_reorg = status.deepest_reorg.max(depth);
+        });
+    }
+}
+
+/// Says so when the task ends, whatever ended it; decisions go on until the head is too old.
+struct Ended(Arc<Shared>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.published.send_modify(|published| {
+            published
+                .failure
+                .get_or_insert_with(|| BridgeError::unavailable("no longer following the chain"));
+        });
+        self.0.status.send_modify(|status| {
+            status.connected = false;
+            status
+                .last_error
+                .get_or_insert_with(|| "no longer following the chain".to_owned());
         });
     }
 }

@@ -12,9 +12,12 @@
 mod bridge;
 mod cold;
 mod config;
+mod decide;
 mod decision;
 mod error;
+mod finality;
 mod follower;
+mod lineage;
 mod memo;
 mod network;
 mod ports;

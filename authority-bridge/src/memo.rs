@@ -86,6 +86,26 @@ impl Memo {
         self.step.fetch_add(1, Ordering::Relaxed) + 1
     }
 
+    /// Adds what the decisions asked for last have read, until there is enough of it.
+    pub(crate) fn recent(
+        &self,
+        kept: &mut HashMap<Address, HashSet<B256>>,
+        (accounts, slots): (usize, usize),
+    ) {
+        let mut taken = 0;
+        for subject in [Subject::Kms, Subject::App] {
+            for (_, entry) in self.of(subject).iter() {
+                for held in std::iter::once(&entry.head).chain(&entry.finalized) {
+                    taken += held.outcome.reads.slots().count();
+                    if taken > slots || kept.len() > accounts {
+                        return;
+                    }
+                    note(kept, &held.outcome.reads);
+                }
+            }
+        }
+    }
+
     /// Drops what was not asked for in the last `steps`, and returns what the rest read.
     pub(crate) fn expire(&self, steps: u64) -> HashMap<Address, HashSet<B256>> {
         let oldest = self.step.load(Ordering::Relaxed).saturating_sub(steps);

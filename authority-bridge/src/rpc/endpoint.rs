@@ -13,6 +13,7 @@ use alloy::{
 };
 use async_trait::async_trait;
 use authority_policy::{AccountEvidence, ProvenHeader, SlotEvidence};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use kms_types::ChainId;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json, value::RawValue};
@@ -20,6 +21,8 @@ use std::time::Duration;
 
 /// Requests in one batch; providers commonly allow 100 or more.
 const BATCH: usize = 32;
+/// Batches under way at a time.
+const CONCURRENT: usize = 4;
 /// Slots in one proof request.
 const SLOTS: usize = 128;
 /// Headers fetched in one go.
@@ -71,18 +74,20 @@ impl Endpoint {
         }
     }
 
-    /// Sends requests in batches, each under the timeout; the first failure fails all.
+    /// Sends requests in batches, some at a time, each under the timeout; the first failure fails all.
     async fn send(&self, requests: &[Request]) -> Result<Vec<Box<RawValue>>, BridgeError> {
-        let mut results = Vec::with_capacity(requests.len());
-        for chunk in requests.chunks(BATCH) {
-            let first = chunk.first().map_or("batch", |request| request.method);
-            let sent = tokio::time::timeout(self.timeout, self.send_batch(chunk));
-            let batch = sent
-                .await
-                .map_err(|_| self.fault(first, format!("no answer within {:?}", self.timeout)))??;
-            results.extend(batch);
-        }
-        Ok(results)
+        let sent: Vec<_> = requests
+            .chunks(BATCH)
+            .map(|chunk| self.send_in_time(chunk))
+            .collect();
+        let batches: Vec<Vec<Box<RawValue>>> = stream::iter(sent).buffered(CONCURRENT).try_collect().await?;
+        Ok(batches.into_iter().flatten().collect())
+    }
+
+    async fn send_in_time(&self, requests: &[Request]) -> Result<Vec<Box<RawValue>>, BridgeError> {
+        let first = requests.first().map_or("batch", |request| request.method);
+        let sent = tokio::time::timeout(self.timeout, self.send_batch(requests)).await;
+        sent.map_err(|_| self.fault(first, format!("no answer within {:?}", self.timeout)))?
     }
 
     async fn send_batch(&self, requests: &[Request]) -> Result<Vec<Box<RawValue>>, BridgeError> {
