@@ -32,7 +32,7 @@ impl Key {
         hash.update(b"kedge/certification/v1");
         hash.update(&collateral.id());
         hash.update(quote.header.bytes);
-        // Kind of body: without it a 1.0 body in a version 5 quote would have the key of no other kind, but say so.
+        // The kind of body, so that what follows can be cut into fields in one way only.
         hash.update(&[u8::from(quote.td15.is_some()), u8::from(quote.ex15.is_some())]);
         hash.update(quote.td.tee_tcb_svn);
         hash.update(quote.td.mr_seam);

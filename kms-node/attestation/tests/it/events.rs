@@ -230,7 +230,6 @@ fn b2_payloads_of_the_wrong_length_are_refused() {
         assert_eq!(refusal(&with_payload("key-provider", payload)), "B2");
     }
     assert_eq!(refusal(&with_payload("storage-fs", &[0xff])), "B2");
-    assert_eq!(refusal(&with_payload("gpu-attestation", &[b' '; 4097])), "B2");
 }
 
 #[test]
