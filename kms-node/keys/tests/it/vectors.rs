@@ -461,3 +461,15 @@ fn root_files_are_the_known_ones() {
         }
     }
 }
+
+#[test]
+fn every_label_stands_in_the_specification() {
+    let spec = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/SPEC.md")).unwrap();
+    for label in Label::ALL
+        .map(Label::as_str)
+        .into_iter()
+        .chain(PathLabel::ALL.map(PathLabel::as_str))
+    {
+        assert!(spec.contains(&format!("`{label}`")), "{label} is not in SPEC.md");
+    }
+}
