@@ -2,7 +2,7 @@
 
 use crate::{
     fixture::{COMPOSE, Net, until},
-    proxy::{Mode, Proxy},
+    proxy::{Mode, Proxy, Tunnel},
 };
 use authority_bridge::{Bridge, BridgeConfig, BridgeError, Subject};
 use kms_types::{ChainAddress, ChainId};
@@ -233,4 +233,62 @@ async fn shutdown_ends_the_tasks_and_decisions_age_out() {
     net.revoke_compose(COMPOSE).await;
     net.clock.advance(300);
     assert!(bridge.decide(Subject::App, &net.record()).await.is_err());
+}
+
+#[tokio::test]
+async fn a_lost_subscription_is_replaced_by_polling_until_it_is_back() {
+    let net = Net::settled().await;
+    let tunnel = Tunnel::start(net.anvil.port()).await;
+    let mut config = net.config();
+    config.ws = Some(format!("ws://127.0.0.1:{}", tunnel.port).parse().unwrap());
+    let bridge = net.bridge_with(config).await.unwrap();
+    until(&bridge, |status| status.subscribed).await;
+    tunnel.set_open(false);
+    until(&bridge, |status| !status.subscribed).await;
+    net.revoke_compose(COMPOSE).await;
+    net.caught_up(&bridge).await;
+    assert!(
+        !bridge
+            .decide(Subject::App, &net.record())
+            .await
+            .unwrap()
+            .is_allowed()
+    );
+    tunnel.set_open(true);
+    until(&bridge, |status| status.subscribed).await;
+    net.mine(1).await;
+    net.caught_up(&bridge).await;
+}
+
+#[tokio::test]
+async fn callers_that_go_away_while_evidence_is_fetched_leave_nothing_behind() {
+    let net = Net::settled().await;
+    let proxy = Proxy::start(net.anvil.endpoint_url()).await;
+    let config = BridgeConfig {
+        max_concurrent_fetches: 1,
+        ..impatient(net.config(), &proxy)
+    };
+    let bridge = net.bridge_with(config).await.unwrap();
+    proxy.set(Mode::Hang);
+    for index in 0..400u32 {
+        let mut record = net.record();
+        record.info.device_id = kms_types::DeviceId::new(
+            [[0xee; 28].as_slice(), &index.to_be_bytes()]
+                .concat()
+                .try_into()
+                .unwrap(),
+        );
+        let asked =
+            tokio::time::timeout(Duration::from_millis(1), bridge.decide(Subject::App, &record)).await;
+        assert!(asked.is_err(), "{asked:?}");
+    }
+    proxy.set(Mode::Forward);
+    until(&bridge, |status| status.connected).await;
+    assert!(
+        bridge
+            .decide(Subject::App, &net.record())
+            .await
+            .unwrap()
+            .is_allowed()
+    );
 }

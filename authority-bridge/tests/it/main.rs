@@ -16,3 +16,4 @@ mod finality;
 mod fixture;
 mod proxy;
 mod reorgs;
+mod story;

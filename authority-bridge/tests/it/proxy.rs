@@ -133,3 +133,41 @@ async fn forward(shared: &Shared, body: Bytes, change: Option<Rewrite>) -> Respo
     }
     serde_json::to_vec(&answer).unwrap().into_response()
 }
+
+/// A TCP tunnel that can be cut.
+pub struct Tunnel {
+    pub port: u16,
+    open: tokio::sync::watch::Sender<bool>,
+}
+
+impl Tunnel {
+    pub async fn start(upstream: u16) -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (open, is_open) = tokio::sync::watch::channel(true);
+        tokio::spawn(async move {
+            loop {
+                let (mut near, _) = listener.accept().await.unwrap();
+                let mut is_open = is_open.clone();
+                tokio::spawn(async move {
+                    if !*is_open.borrow() {
+                        return;
+                    }
+                    let mut far = tokio::net::TcpStream::connect(("127.0.0.1", upstream))
+                        .await
+                        .unwrap();
+                    tokio::select! {
+                        _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+                        _ = is_open.wait_for(|open| !open) => {}
+                    }
+                });
+            }
+        });
+        Self { port, open }
+    }
+
+    /// Cuts every connection and takes no new one, or takes them again.
+    pub fn set_open(&self, open: bool) {
+        self.open.send_replace(open);
+    }
+}
