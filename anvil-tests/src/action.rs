@@ -40,9 +40,28 @@ impl Action {
             contract,
             address,
             function,
-            arguments: arguments.to_owned(),
+            arguments: named(function, arguments),
         }
     }
+}
+
+/// The factory hands its arguments on as they come, so its ABI does not name them.
+fn named(function: &str, arguments: &str) -> String {
+    const FACTORY: [&str; 6] = [
+        "initialOwner",
+        "disableUpgrades",
+        "requireTcbUpToDate",
+        "allowAnyDevice",
+        "initialDeviceId",
+        "initialComposeHash",
+    ];
+    let mut text = arguments.to_owned();
+    if function == "deployAndRegisterApp" {
+        for (index, name) in FACTORY.iter().enumerate() {
+            text = text.replace(&format!("_{index}: "), &format!("{name}: "));
+        }
+    }
+    text
 }
 
 impl fmt::Display for Action {

@@ -8,6 +8,7 @@
 mod accounts;
 pub mod action;
 mod anvil;
+pub mod bench;
 pub mod binaries;
 mod description;
 mod folder;

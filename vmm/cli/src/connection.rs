@@ -10,7 +10,11 @@ use anvil_tests::{Description, Mined, action};
 use anyhow::{Context, Result, bail};
 use authority_contracts::deploy::{self, Sender};
 use kms_types::ChainAddress;
-use std::{fmt, os::unix::fs::PermissionsExt, path::Path};
+use std::{
+    fmt,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
 
 /// Whose key a development network lends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +34,7 @@ pub(crate) struct Connection {
     pub authority: ChainAddress,
     /// The development network, if it is one.
     pub dev: Option<Description>,
+    state: PathBuf,
     wait: bool,
 }
 
@@ -66,6 +71,7 @@ impl Connection {
                 sender,
                 authority,
                 dev,
+                state: state.to_owned(),
                 wait: !target.no_wait,
             }),
             _ => Err(Unreachable("the chain does not answer".to_owned()).into()),
@@ -98,6 +104,9 @@ impl Connection {
     /// When the transaction is lost to a reorganisation.
     pub(crate) async fn settle(&self, output: &Output, mined: Mined, effect: Effect) -> Result<Mined> {
         output.mined(&mined);
+        if self.dev.is_some() {
+            crate::dev::wait_saved(&self.state, mined.block.number).await?;
+        }
         let wait = self.wait && effect == Effect::Grant;
         if wait {
             output.waiting("waiting until the block is final: a grant releases keys only then");

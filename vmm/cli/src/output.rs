@@ -87,7 +87,7 @@ impl Output {
         if self.json {
             let mut object: serde_json::Map<String, Value> = rows
                 .iter()
-                .map(|(name, value)| (name.replace([' ', '-'], "_"), value.clone()))
+                .map(|(name, value)| (key(name), value.clone()))
                 .collect();
             object.insert("ok".to_owned(), true.into());
             let sent = self.transactions.borrow();
@@ -102,6 +102,11 @@ impl Output {
         }
         print_rows(rows);
     }
+}
+
+/// A row's name as a JSON key.
+pub(crate) fn key(name: &str) -> String {
+    name.to_ascii_lowercase().replace([' ', '-'], "_")
 }
 
 /// Two columns, wrapped to the terminal.

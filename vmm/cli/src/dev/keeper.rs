@@ -1,6 +1,6 @@
 //! The keeper: starts the network of a folder, makes its blocks, saves its chain, stops it when asked to.
 
-use super::{Keeper, lock};
+use super::{Keeper, lock, saved_file};
 use anvil_tests::{FINALITY, Mining, Network, NetworkOptions};
 use anyhow::{Result, bail};
 use std::{
@@ -10,7 +10,7 @@ use std::{
 use tokio::signal::unix::{SignalKind, signal};
 
 /// How often the chain is looked at.
-const TICK: Duration = Duration::from_millis(200);
+const TICK: Duration = Duration::from_millis(100);
 /// Between blocks while something waits to become final.
 const BUSY: Duration = Duration::from_secs(1);
 /// Between blocks otherwise: well below the age at which a node refuses a head.
@@ -55,6 +55,16 @@ pub(super) async fn run(state: &Path) -> Result<()> {
     kept
 }
 
+/// Saves the chain and says up to which block, for commands that report nothing a crash could take back.
+async fn save(network: &Network) -> Result<()> {
+    let head = network.anvil().head().await?;
+    network.save().await?;
+    Ok(std::fs::write(
+        saved_file(network.folder().path()),
+        head.to_string(),
+    )?)
+}
+
 /// A block for each transaction comes by itself; the blocks that make it final, and a slow heartbeat, come from here. Every
 /// new block is saved before the next, so that a crash never takes back a block a node has seen as final.
 async fn keep(network: &mut Network) -> Result<()> {
@@ -72,13 +82,13 @@ async fn keep(network: &mut Network) -> Result<()> {
         }
         let due = if head < goal { BUSY } else { IDLE };
         if moved {
-            network.save().await?;
+            save(network).await?;
             made = Instant::now();
         } else if made.elapsed() >= due {
             network.mine(1).await?;
             head += 1;
             made = Instant::now();
-            network.save().await?;
+            save(network).await?;
         }
     }
 }

@@ -15,7 +15,11 @@ use std::{
     fs::{File, OpenOptions, TryLockError},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
+
+/// Longest wait for a block to be on disk.
+const SAVED: Duration = Duration::from_secs(10);
 
 /// The running keeper of a folder, written once its network is ready.
 #[derive(Debug, Serialize, Deserialize)]
@@ -84,6 +88,33 @@ fn lock(state: &Path) -> Result<Option<File>> {
         Ok(()) => Ok(Some(file)),
         Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(error)) => Err(error).context("lock"),
+    }
+}
+
+/// Height up to which the chain is on disk.
+fn saved_file(state: &Path) -> PathBuf {
+    state.join("saved-height")
+}
+
+/// Waits until the keeper has saved a block.
+///
+/// # Errors
+/// When it does not within a few seconds.
+pub(crate) async fn wait_saved(state: &Path, block: u64) -> Result<()> {
+    let end = Instant::now() + SAVED;
+    loop {
+        let saved = std::fs::read_to_string(saved_file(state))
+            .ok()
+            .and_then(|text| text.trim().parse::<u64>().ok());
+        if saved.is_some_and(|saved| saved >= block) {
+            return Ok(());
+        }
+        if Instant::now() > end {
+            return Err(
+                Unreachable(format!("block {block} was mined, but not saved within {SAVED:?}")).into(),
+            );
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
     }
 }
 

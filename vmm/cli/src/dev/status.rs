@@ -33,7 +33,7 @@ pub(super) async fn status(state: &Path, output: &Output) -> Result<()> {
             ("head", head),
             ("finalized", finalized),
             ("authority", json!(network.kms_authority)),
-            ("attestation root (software TDX)", json!(network.attestation_root)),
+            ("attestation root", json!(network.attestation_root)),
             ("OS image", json!(network.os_image_hash)),
             ("collateral", json!(network.pcs_url)),
             ("KMS", json!(kms.map(|kms| &kms.url))),
