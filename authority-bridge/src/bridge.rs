@@ -231,9 +231,9 @@ impl Drop for Bridge {
     }
 }
 
-pub(crate) fn contract_fault(view: &View, source: PolicyError) -> BridgeError {
+pub(crate) fn contract_fault(view: &View, fault: PolicyError) -> BridgeError {
     BridgeError::Contract {
         block: view.block.block_ref(),
-        source: Box::new(source),
+        fault: Box::new(fault),
     }
 }

@@ -92,7 +92,7 @@ impl Fetcher {
     pub(crate) async fn prove(&self, state: &mut ProvenState, wants: &[Want]) -> Result<(), BridgeError> {
         let fetched = self.source.evidence(state.header().hash(), wants).await?;
         for evidence in fetched {
-            add(state, evidence).map_err(|source| self.lied(source))?;
+            add(state, evidence).map_err(|fault| self.lied(fault))?;
         }
         Ok(())
     }
@@ -105,16 +105,14 @@ impl Fetcher {
     ) -> Result<ProvenState, BridgeError> {
         // Anvil's genesis block commits to an empty state.
         if old.header().state_root() == header.state_root() || header.state_root() == EMPTY_ROOT_HASH {
-            return old.advance(header, &[]).map_err(|source| self.lied(source));
+            return old.advance(header, &[]).map_err(|fault| self.lied(fault));
         }
         let mut addresses: Vec<Address> = old.addresses().collect();
         addresses.sort_unstable();
         let wants: Vec<Want> = addresses.iter().copied().map(Want::account).collect();
         let fetched = self.source.evidence(header.hash(), &wants).await?;
         let accounts: Vec<_> = fetched.into_iter().map(|evidence| evidence.account).collect();
-        let mut next = old
-            .advance(header, &accounts)
-            .map_err(|source| self.lied(source))?;
+        let mut next = old.advance(header, &accounts).map_err(|fault| self.lied(fault))?;
         let changed: Vec<Want> = addresses
             .into_iter()
             .filter_map(|address| changed(old, &next, address))
@@ -125,10 +123,10 @@ impl Fetcher {
         Ok(next)
     }
 
-    fn lied(&self, source: PolicyError) -> BridgeError {
+    fn lied(&self, fault: PolicyError) -> BridgeError {
         BridgeError::Evidence {
             endpoint: self.source.name().to_owned(),
-            source: Box::new(source),
+            fault: Box::new(fault),
         }
     }
 }

@@ -24,12 +24,12 @@ pub enum BridgeError {
         detail: String,
     },
     /// An endpoint gave evidence that does not prove what it claims.
-    #[error("{endpoint}: {source}")]
+    #[error("{endpoint}: {fault}")]
     Evidence {
         /// Which.
         endpoint: String,
         /// What does not hold.
-        source: Box<PolicyError>,
+        fault: Box<PolicyError>,
     },
     /// An endpoint serves another chain.
     #[error("{endpoint}: chain id: expected {expected}, got {actual}")]
@@ -76,12 +76,12 @@ pub enum BridgeError {
         actual: String,
     },
     /// The contract gave no answer at a block.
-    #[error("block {block}: {source}")]
+    #[error("block {block}: {fault}")]
     Contract {
         /// At which block.
         block: BlockRef,
         /// Why.
-        source: Box<PolicyError>,
+        fault: Box<PolicyError>,
     },
     /// The policy call would need more state than is allowed.
     #[error("policy call: expected at most {limit} {what}")]

@@ -86,9 +86,9 @@ impl Question {
     pub fn ask(&self, state: &ProvenState, rules: &EvmRules) -> Result<Outcome<Verdict>, Stop> {
         let outcome = execute(state, rules, self.contract, self.call.clone())?;
         // C6: an answer that is not the interface's own encoding allows nothing.
-        let answer = decode_answer(&outcome.value).map_err(|source| PolicyError::Answer {
+        let answer = decode_answer(&outcome.value).map_err(|fault| PolicyError::Answer {
             contract: self.contract,
-            source,
+            fault,
         })?;
         Ok(outcome.with(answer.into()))
     }

@@ -125,12 +125,12 @@ pub enum PolicyError {
         reason: String,
     },
     /// The answer is not what an authority returns.
-    #[error("contract {contract}: {source}")]
+    #[error("contract {contract}: {fault}")]
     Answer {
         /// Address.
         contract: Address,
         /// What is wrong with it.
-        source: AnswerError,
+        fault: AnswerError,
     },
     /// The answer is not a network's state.
     #[error("contract {contract}: {detail}")]

@@ -124,9 +124,9 @@ impl Endpoint {
             return Ok(None);
         };
         let proven = ProvenHeader::new(header.inner, header.hash);
-        proven.map(Some).map_err(|source| BridgeError::Evidence {
+        proven.map(Some).map_err(|fault| BridgeError::Evidence {
             endpoint: self.name.clone(),
-            source: Box::new(source),
+            fault: Box::new(fault),
         })
     }
 
