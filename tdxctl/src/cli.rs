@@ -23,7 +23,7 @@ event logs a JSON array, a string holding one, or a JSON object with `event_log`
 pub(crate) struct Cli {
     /// Print one JSON object.
     #[arg(long, global = true)]
-    pub(crate) json: bool,
+    _json: bool,
     #[command(subcommand)]
     pub(crate) command: Command,
 }

@@ -34,16 +34,20 @@ use std::{
 
 /// Runs one command line and gives its exit code.
 pub async fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
-    let cli = match Cli::try_parse_from(arguments) {
-        Ok(cli) => cli,
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    // A command line that cannot be read still says in which form its reader wants the failure.
+    let json = arguments.iter().any(|argument| argument == "--json");
+    let result = match Cli::try_parse_from(arguments) {
+        Ok(cli) => execute(cli.command).await,
+        Err(error) if json && error.use_stderr() => Err(Failure::usage(exit::printable(
+            error.to_string().lines().next().unwrap_or_default(),
+        ))),
         Err(error) => {
             // Nobody is left to be told when standard output or error is gone.
             let _ = error.print();
             return if error.use_stderr() { exit::USAGE } else { exit::OK };
         }
     };
-    let json = cli.json;
-    let result = execute(cli.command).await;
     match print(json, &result) {
         Err(_) => exit::COULD_NOT_ASK,
         Ok(()) => match result {

@@ -1,7 +1,17 @@
-//! Transcripts of every command, over simulated TDs and real quotes.
+//! Transcripts of every command, over simulated TDs, real quotes, and a KMS whose chain is made up.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
     missing_docs
 )]
+
+mod guest;
+mod kms;
+mod release;
+mod replay;
+mod run;
+mod td;
+mod usage;
+mod verify;
+mod verify_boot;
