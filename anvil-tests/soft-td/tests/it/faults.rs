@@ -179,7 +179,8 @@ fn left_to_the_caller() {
 fn quote_signatures_and_header() {
     let platform = platform();
     let published = collateral(&platform);
-    let formats: [(fn(&mut QuoteFormat), &str); 5] = [
+    type Change = fn(&mut QuoteFormat);
+    let formats: [(Change, &str); 5] = [
         (
             |f| f.wrong_attestation_signature = true,
             "report signature is invalid",
@@ -221,7 +222,8 @@ fn edited(
 fn lies_in_the_report() {
     let platform = platform();
     assert_eq!(edited(&platform, |_| ()), Ok(()));
-    let lies: [(fn(&mut TdReport), &str); 8] = [
+    type Lie = fn(&mut TdReport);
+    let lies: [(Lie, &str); 8] = [
         (|r| r.attributes |= ATTRIBUTE_DEBUG, "Debug mode is enabled"),
         (|r| r.attributes |= 1 << 1, "Reserved bits in TD attributes"),
         (|r| r.attributes |= 1 << 29, "TD migration is enabled"),
