@@ -8,7 +8,7 @@ fixed_bytes! {
     AppId, 20
 }
 fixed_bytes! {
-    /// One instance of an app: SHA-256(seed[20] ‖ AppId), first 20 bytes.
+    /// One instance of an app: SHA-256(20 bytes of seed ‖ AppId), first 20 bytes.
     InstanceId, 20
 }
 fixed_bytes! {
