@@ -5,7 +5,12 @@ use crate::{
     exit::{Refused, Unreachable},
     output::Output,
 };
-use alloy::{primitives::B256, providers::Provider, signers::local::PrivateKeySigner, sol_types::SolCall};
+use alloy::{
+    primitives::{Address, B256},
+    providers::Provider,
+    signers::local::PrivateKeySigner,
+    sol_types::SolCall,
+};
 use anvil_tests::{Description, Mined, action};
 use anyhow::{Context, Result, bail};
 use authority_contracts::deploy::{self, Sender};
@@ -90,12 +95,26 @@ impl Connection {
         call: &C,
         effect: Effect,
     ) -> Result<Mined> {
+        self.require_contract(address).await?;
         output.sending(
             &action::Action::of(contract, address, call),
             self.sender.address(),
         );
         let mined = action::send(&self.sender, contract, address, call).await?;
         self.settle(output, mined, effect).await
+    }
+
+    /// Anything can be sent to an address without code, and does nothing.
+    async fn require_contract(&self, address: ChainAddress) -> Result<()> {
+        let asked = self
+            .sender
+            .provider()
+            .get_code_at(Address::from(address.to_bytes()))
+            .await;
+        if asked.context("the chain does not answer")?.is_empty() {
+            return Err(Refused(format!("there is no contract at {address}")).into());
+        }
+        Ok(())
     }
 
     /// Reports a mined transaction and waits for its finality where that matters.

@@ -49,10 +49,7 @@ pub fn report(error: &anyhow::Error, json: bool) -> ExitCode {
         return ExitCode::from(code);
     }
     if json {
-        println!(
-            "{}",
-            serde_json::json!({ "ok": false, "exit_code": code, "error": text })
-        );
+        crate::output::line(serde_json::json!({ "ok": false, "exit_code": code, "error": text }));
     } else {
         eprintln!("kedge: {text}");
     }

@@ -6,7 +6,7 @@ use anvil_tests::{Action, Mined};
 use comfy_table::{ContentArrangement, Table, presets::NOTHING};
 use kms_types::ChainAddress;
 use serde_json::{Value, json};
-use std::cell::RefCell;
+use std::{cell::RefCell, fmt::Display, io::Write};
 
 /// Where a command's results go.
 #[derive(Debug)]
@@ -32,17 +32,17 @@ impl Output {
     /// A transaction is about to be sent.
     pub(crate) fn sending(&self, action: &Action, from: ChainAddress) {
         if !self.json {
-            println!("{action}");
-            println!("  contract     {}", action.address);
-            println!("  sender       {from}");
+            line(format_args!("{action}"));
+            line(format_args!("  contract     {}", action.address));
+            line(format_args!("  sender       {from}"));
         }
     }
 
     /// A transaction was mined.
     pub(crate) fn mined(&self, mined: &Mined) {
         if !self.json {
-            println!("  transaction  {}", mined.transaction);
-            println!("  block        {}, {} gas", mined.block, mined.gas);
+            line(format_args!("  transaction  {}", mined.transaction));
+            line(format_args!("  block        {}, {} gas", mined.block, mined.gas));
         }
     }
 
@@ -61,7 +61,7 @@ impl Output {
             (Effect::Restriction, _) => "in force at once",
         };
         if !self.json {
-            println!("  {note}");
+            line(format_args!("  {note}"));
         }
         self.transactions.borrow_mut().push(json!({
             "contract": mined.action.contract,
@@ -76,9 +76,9 @@ impl Output {
     }
 
     /// A line of progress or explanation, for people alone.
-    pub(crate) fn say(&self, line: impl AsRef<str>) {
+    pub(crate) fn say(&self, text: impl AsRef<str>) {
         if !self.json {
-            println!("{}", line.as_ref());
+            line(text.as_ref());
         }
     }
 
@@ -94,11 +94,11 @@ impl Output {
             if !sent.is_empty() {
                 object.insert("transactions".to_owned(), sent.clone().into());
             }
-            println!("{}", Value::Object(object));
+            line(Value::Object(object));
             return;
         }
         if !title.is_empty() {
-            println!("{title}");
+            line(format_args!("{title}"));
         }
         print_rows(rows);
     }
@@ -107,6 +107,11 @@ impl Output {
 /// A row's name as a JSON key.
 pub(crate) fn key(name: &str) -> String {
     name.to_ascii_lowercase().replace([' ', '-'], "_")
+}
+
+/// A line on standard output. A reader that went away must not stop a command halfway through its work.
+pub(crate) fn line(text: impl Display) {
+    let _ = writeln!(std::io::stdout(), "{text}");
 }
 
 /// Two columns, wrapped to the terminal.
@@ -119,8 +124,8 @@ pub(crate) fn print_rows(rows: &[(&str, Value)]) {
         table.add_row([format!("  {name}"), text(value)]);
     }
     if !rows.is_empty() {
-        for line in table.to_string().lines() {
-            println!("{}", line.trim_end());
+        for row in table.to_string().lines() {
+            line(row.trim_end());
         }
     }
 }

@@ -37,7 +37,11 @@ Next: `kedge dev up` keeps such a network; docs/architecture.md says how it work
 pub(crate) async fn run(options: &Demo, output: &Output) -> Result<()> {
     output.say(INTRO);
     let mut story = Story::new(output.is_json());
-    scenes::play(options, &mut story).await?;
+    tokio::select! {
+        played = scenes::play(options, &mut story) => played?,
+        // Dropping the scene stops what it started and removes its folder.
+        _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted"),
+    }
     output.say(OUTRO);
     Ok(())
 }

@@ -291,14 +291,15 @@ async fn release(network: &Network, vm: &Vm) -> Result<(Fingerprints, Shown)> {
                 .iter()
                 .map(|check| json!(format!("{} {}: {}", check.id, check.expected, check.actual)))
                 .collect();
+            let instance = vm.spec.instance_id().context("instance")?;
+            let asked = json!([
+                format!("app {}", vm.spec.boot.app_id),
+                format!("instance {instance}"),
+                format!("on device {}", vm.device(network)?),
+            ]);
             let all = keys.checks.iter().all(|check| check.ok);
             let shown = released(&keys)
-                .fact("asked", format!("app {}", vm.spec.boot.app_id))
-                .fact(
-                    "",
-                    format!("instance {}", vm.spec.instance_id().context("instance")?),
-                )
-                .fact(" ", format!("on device {}", vm.device(network)?))
+                .fact("asked", asked)
                 .fact("checked", checks)
                 .fact(
                     "allowed by",
@@ -451,9 +452,14 @@ async fn refused(network: &Network, vm: &Vm, revoked: &Revoked) -> Result<((), S
         .fact("revoked in block", revoked.mined.block.number)
         .fact("from its block to the refusal", format!("{took} ms"))
         .fact("releases in between", late)
-        .fact("revoke_to_refusal_ms", u64::try_from(took)?)
         .must(prompt, "a refusal at or after the revocation's block");
-    Ok(((), shown))
+    Ok((
+        (),
+        Shown {
+            figures: vec![("revoke_to_refusal_ms", json!(u64::try_from(took)?))],
+            ..shown
+        },
+    ))
 }
 
 fn keys(outcome: Outcome) -> Result<Box<Keys>> {

@@ -1,7 +1,7 @@
 //! One step of the demo, and how it is shown: a table for people, one JSON object on a line for programs.
 
 use super::fingerprint::Fingerprints;
-use crate::output::print_rows;
+use crate::output::{key, line, print_rows, text};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use kms_types::BlockRef;
 use serde_json::{Map, Value, json};
@@ -21,6 +21,8 @@ pub(crate) struct Shown {
     pub(crate) keys: Option<Fingerprints>,
     /// Whatever else there is to see, in order.
     pub(crate) facts: Vec<(&'static str, Value)>,
+    /// Figures for programs.
+    pub(crate) figures: Vec<(&'static str, Value)>,
     /// Set when the step did not do what it should: what that would have been.
     pub(crate) failure: Option<String>,
 }
@@ -104,7 +106,7 @@ impl Story {
         }
         let seconds = self.begun.elapsed().as_secs_f64();
         if self.json {
-            println!("{}", self.object(shown, seconds));
+            line(self.object(shown, seconds));
         } else {
             self.print(shown, seconds);
         }
@@ -115,7 +117,8 @@ impl Story {
         let facts: Map<String, Value> = shown
             .facts
             .iter()
-            .map(|(name, value)| (name.replace(' ', "_"), value.clone()))
+            .chain(&shown.figures)
+            .map(|(name, value)| (key(name), value.clone()))
             .collect();
         json!({
             "step": self.step,
@@ -144,12 +147,12 @@ impl Story {
             }
         };
         let number = self.number;
-        println!(
-            "{} {} {}  {seconds:.1} s",
+        let number = bold(&format!("{number:>2}"), "1");
+        line(format_args!(
+            "{} {number} {}  {seconds:.1} s",
             bold(mark, colour),
-            bold(&format!("{number:>2}"), "1"),
             bold(self.title, "1")
-        );
+        ));
         let mut rows = shown.facts.clone();
         if let Some(keys) = &shown.keys {
             rows.push(("disk key", json!(keys.disk)));
@@ -166,7 +169,45 @@ impl Story {
         if let Some(failure) = &shown.failure {
             rows.push(("FAILED", json!(failure)));
         }
+        for (_, value) in &mut rows {
+            *value = Value::String(shortened(&text(value)));
+        }
         print_rows(&rows);
-        println!();
+        line("");
+    }
+}
+
+/// Hashes longer than an address, by their first and last digits; whole ones are in the JSON.
+fn shortened(text: &str) -> String {
+    let long =
+        |word: &str| word.len() > 42 && word.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'x');
+    text.split_inclusive(|c: char| !c.is_ascii_alphanumeric())
+        .map(|part| {
+            let word = part.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
+            match (
+                word.get(..10),
+                word.get(word.len().saturating_sub(6)..),
+                part.get(word.len()..),
+            ) {
+                (Some(first), Some(last), Some(rest)) if long(word) => format!("{first}…{last}{rest}"),
+                _ => part.to_owned(),
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hashes_are_shortened_and_addresses_are_not() {
+        let hash = format!("0x{}", "ab".repeat(32));
+        let address = format!("0x{}", "12".repeat(20));
+        assert_eq!(
+            shortened(&format!("7 ({hash}), {address}\n{hash}")),
+            format!("7 (0xabababab…ababab), {address}\n0xabababab…ababab")
+        );
+        assert_eq!(shortened("denied: no"), "denied: no");
     }
 }
