@@ -2,7 +2,12 @@
 //! What the chain says is scripted, as a warm decision of the bridge costs no call. One JSON object on standard output.
 //!
 //! `cargo bench -p kms-node --bench releases -- [--seconds N] [--connections N]`
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    unreachable_pub
+)]
 
 #[path = "../tests/it/support/mod.rs"]
 mod support;

@@ -231,11 +231,12 @@ mod tests {
             let (challenge, _) = node.issue([i; 24], at);
             node.check(challenge.as_bytes(), at).unwrap()
         };
-        for i in 0..3 {
+        let first = issue(0, NOW);
+        node.spend(first, NOW).unwrap();
+        for i in 1..3 {
             node.spend(issue(i, NOW), NOW).unwrap();
         }
         assert_eq!(node.spend(issue(3, NOW), NOW), Err(ChallengeError::Full));
-        let first = issue(0, NOW);
         let before_expiry = UnixTime(NOW.0 + CHALLENGE_SECONDS - 1);
         assert!(
             node.spend(first, before_expiry).is_err(),

@@ -1,7 +1,7 @@
 //! Documents: OpenAPI, meta, env public key, certificates.
 
 use crate::support::{
-    World, app_boot,
+    KEY_PROVIDER, World, app_boot,
     client::{outcome, requote},
 };
 use kms_types::{Blob, ReportTag};
@@ -110,7 +110,7 @@ async fn certificates_are_for_the_key_in_the_quote_and_names_of_the_app() {
     let client = world.client();
     let boot = app_boot(1, 1);
     let td = world.td(&boot);
-    finish_boot(&td, b"{}").unwrap();
+    finish_boot(&td, KEY_PROVIDER).unwrap();
     let domain = kms_keys::app_domain(&boot.app_id);
     for (names, bound, works) in [
         (vec![domain.clone()], true, true),

@@ -1,6 +1,6 @@
 //! What is released, to whom, and what is not.
 
-use crate::support::{World, app_boot, client::requote, script::block};
+use crate::support::{KEY_PROVIDER, World, app_boot, client::requote, script::block};
 use authority_bridge::Verdict;
 use kms_node::log::LogReader;
 use kms_types::{Blob, InstanceSeed, KeyEpoch, ReportTag};
@@ -181,10 +181,13 @@ async fn k5_epoch_below_the_minimum_is_refused() {
     let world = World::start().await;
     let client = world.client();
     let td = world.td(&app_boot(1, 1));
-    world.script.set(|state| {
-        state.network.key_epoch = Some(KeyEpoch(2));
-        state.network.min_key_epoch = KeyEpoch(2);
-    });
+    let epochs = |epoch| {
+        world.script.set(|state| {
+            state.network.key_epoch = Some(KeyEpoch(epoch));
+            state.network.min_key_epoch = KeyEpoch(epoch);
+        });
+    };
+    epochs(2);
     let challenge = client
         .http
         .post(format!("{}/v1/challenges", client.base))
@@ -192,15 +195,12 @@ async fn k5_epoch_below_the_minimum_is_refused() {
         .await
         .unwrap();
     assert_eq!(challenge.status(), 404, "the current epoch's root is not here");
-    world
-        .script
-        .set(|state| state.network.key_epoch = Some(KeyEpoch(1)));
+    epochs(1);
+    world.until_ready().await;
     let mut asking = client.evidence(&world, &td, SEED, ReportTag::Release).await;
-    world
-        .script
-        .set(|state| state.network.key_epoch = Some(KeyEpoch(2)));
+    epochs(2);
     asking.evidence.key_epoch = Some(KeyEpoch(1));
-    // The node itself no longer stands then; what is asked here is the epoch rule in front of everything else.
+    // A node without the current root does not stand either; whichever is seen first refuses.
     let problem = client.app_keys(&asking.evidence).await.unwrap_err();
     assert!(
         matches!(problem.code, ProblemCode::Denied | ProblemCode::NodeNotAllowed),
@@ -276,7 +276,7 @@ async fn leases_are_signed_tokens_for_running_instances_alone() {
     let early = client.evidence(&world, &td, SEED, ReportTag::Lease).await;
     let problem = client.lease(&early.evidence).await.unwrap_err();
     assert_eq!(problem.check.as_deref(), Some("B5"));
-    finish_boot(&td, b"{}").unwrap();
+    finish_boot(&td, KEY_PROVIDER).unwrap();
     let asking = client.evidence(&world, &td, SEED, ReportTag::Lease).await;
     let answer = client.lease(&asking.evidence).await.unwrap();
     let signer: &[u8; 33] = world.identity.k256_public_key.as_bytes().try_into().unwrap();

@@ -21,6 +21,7 @@ use std::{
 };
 use tempfile::TempDir;
 
+pub const KEY_PROVIDER: &[u8] = br#"{"name":"test","id":"00"}"#;
 pub const KMS_APP: AppId = AppId::new([0xcc; 20]);
 
 pub fn install_crypto() {
@@ -147,14 +148,16 @@ impl World {
 
     pub async fn until_ready(&self) {
         let client = self.client();
-        let ready = async {
-            while client.get("/readyz").await.status() != 200 {
-                tokio::time::sleep(Duration::from_millis(10)).await;
+        let end = std::time::Instant::now() + Duration::from_secs(20);
+        loop {
+            let response = client.get("/readyz").await;
+            if response.status() == 200 {
+                return;
             }
-        };
-        tokio::time::timeout(Duration::from_secs(20), ready)
-            .await
-            .expect("ready in time");
+            let why = response.text().await.unwrap();
+            assert!(std::time::Instant::now() < end, "not ready: {why}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     pub fn node(&self) -> &RunningNode {
@@ -195,7 +198,7 @@ fn own_td(platform: &SoftPlatform, image: &SimImage) -> (SoftTd, InstanceSeed) {
     let td = boot
         .launch(platform, image.measurement("small").unwrap())
         .unwrap();
-    finish_boot(&td, b"{}").unwrap();
+    finish_boot(&td, KEY_PROVIDER).unwrap();
     (td, seed)
 }
 
