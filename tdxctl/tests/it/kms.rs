@@ -35,7 +35,7 @@ use zeroize::Zeroizing;
 pub(crate) const CHAIN: u64 = 31337;
 pub(crate) const CONTRACT: [u8; 20] = [0xc0; 20];
 
-type Spoil = Box<dyn Fn(&mut AppKeysResponse, &EpochKeys, &ReportData) + Send + Sync>;
+type Spoil = Box<dyn Fn(&mut AppKeysResponse, &VerifiedEvidence) + Send + Sync>;
 
 /// What this KMS does wrong.
 #[derive(Default)]
@@ -90,7 +90,7 @@ impl Kms {
     }
 
     pub(crate) fn spoiling(
-        spoil: impl Fn(&mut AppKeysResponse, &EpochKeys, &ReportData) + Send + Sync + 'static,
+        spoil: impl Fn(&mut AppKeysResponse, &VerifiedEvidence) + Send + Sync + 'static,
     ) -> Self {
         Self::start(Fault::Answer(Box::new(spoil)), Chain::Honest)
     }
@@ -267,7 +267,7 @@ impl Node {
         };
         let mut answer = release(&verified, decision, log, AppId::ZERO, &mut rand::rng())?;
         if let Fault::Answer(spoil) = &self.fault {
-            spoil(&mut answer, &self.keys, verified.report_data());
+            spoil(&mut answer, &verified);
         }
         Ok(answer)
     }

@@ -5,8 +5,9 @@ use crate::{
     kms::{CHAIN, CONTRACT, Chain, Fault, Kms, block, epoch_keys, sign},
     run::{Run, line},
 };
-use kms_types::{AppId, Blob, BlockRef, ChainAddress, KeyEpoch, KmsIdentity};
-use kms_wire::{AppKeys, Problem, ProblemCode};
+use kms_protocol::VerifiedEvidence;
+use kms_types::{AppId, Blob, BlockRef, ChainAddress, InstanceId, KeyEpoch, KmsIdentity};
+use kms_wire::{AppKeys, AppKeysResponse, Problem, ProblemCode, ReleaseTranscript, SecretBytes};
 use std::{fs, os::unix::fs::PermissionsExt};
 
 fn ask(guest: &Guest, kms: &Kms, extra: &[&str]) -> Run {
@@ -35,6 +36,35 @@ fn ask_with(guest: &Guest, url: &str, identity: &str, extra: &[&str]) -> Run {
 fn refused(run: &Run, code: i32, words: &str) {
     assert_eq!(run.code, code, "{run:?}");
     assert!(run.message().contains(words), "expected {words:?}: {run:?}");
+}
+
+/// Seals changed keys and signs the answer again, as a KMS that lies would.
+fn reseal(answer: &mut AppKeysResponse, evidence: &VerifiedEvidence, change: fn(&mut AppKeys)) {
+    let info = &evidence.record().info;
+    let secrets = evidence.keys().app_keys(&info.app_id, &info.instance_id).unwrap();
+    let mut keys = AppKeys {
+        app_id: secrets.app_id,
+        instance_id: secrets.instance_id,
+        key_epoch: secrets.key_epoch,
+        disk_key: SecretBytes::new(secrets.disk_key.into_box()),
+        env_key: SecretBytes::new(secrets.env_key.into_box()),
+        app_key: SecretBytes::new(secrets.app_key.into_box()),
+        app_key_signature: Blob::new(secrets.app_key_signature.to_vec()).unwrap(),
+        ca_certificates: secrets.ca_certificates,
+        gateway_app_id: AppId::ZERO,
+    };
+    change(&mut keys);
+    let sealed = kms_keys::seal(
+        evidence.recipient(),
+        &ReleaseTranscript::info(evidence.report_data()),
+        &answer.decision.to_bytes(),
+        &serde_json::to_vec(&keys).unwrap(),
+        &mut rand::rng(),
+    )
+    .unwrap();
+    answer.enc = Blob::new(sealed.enc.to_vec()).unwrap();
+    answer.ciphertext = Blob::new(sealed.ciphertext).unwrap();
+    sign(answer, evidence.keys(), evidence.report_data());
 }
 
 #[test]
@@ -159,13 +189,13 @@ fn g3_a_document_that_contradicts_itself_or_the_pin_is_refused() {
 #[test]
 fn g3_an_answer_signed_by_another_key_is_refused() {
     let guest = Guest::booted();
-    let kms = Kms::spoiling(|answer, _, report_data| sign(answer, &epoch_keys(2), report_data));
+    let kms = Kms::spoiling(|answer, evidence| sign(answer, &epoch_keys(2), evidence.report_data()));
     refused(&ask(&guest, &kms, &[]), 1, "signature of the KMS");
     // Signed, then changed: what allowed the release is under the signature.
-    let kms = Kms::spoiling(|answer, _, _| answer.decision.head.number += 1);
+    let kms = Kms::spoiling(|answer, _| answer.decision.head.number += 1);
     refused(&ask(&guest, &kms, &[]), 1, "signature of the KMS");
-    let kms = Kms::spoiling(|answer, _, _| answer.signature = Blob::default());
-    refused(&ask(&guest, &kms, &[]), 1, "expected 65 bytes, got 0");
+    let kms = Kms::spoiling(|answer, _| answer.signature = Blob::new(vec![0; 65]).unwrap());
+    refused(&ask(&guest, &kms, &[]), 1, "signature of the KMS");
 }
 
 #[test]
@@ -187,7 +217,7 @@ fn g3_an_answer_of_another_network_is_refused() {
 #[test]
 fn g3_an_answer_about_something_else_is_refused() {
     let guest = Guest::booted();
-    type Change = fn(&mut kms_wire::AppKeysResponse);
+    type Change = fn(&mut AppKeysResponse);
     let changes: [(Change, &str); 6] = [
         (|a| a.key_epoch = KeyEpoch(2), "key epoch"),
         (
@@ -206,9 +236,9 @@ fn g3_an_answer_about_something_else_is_refused() {
         (|a| a.decision.finalized = block(101), "finalized block"),
     ];
     for (change, words) in changes {
-        let kms = Kms::spoiling(move |answer, keys, report_data| {
+        let kms = Kms::spoiling(move |answer, evidence| {
             change(answer);
-            sign(answer, keys, report_data);
+            sign(answer, evidence.keys(), evidence.report_data());
         });
         refused(&ask(&guest, &kms, &[]), 1, words);
     }
@@ -218,11 +248,32 @@ fn g3_an_answer_about_something_else_is_refused() {
 fn g3_keys_of_another_app_or_seal_are_refused() {
     let guest = Guest::booted();
     // The seal is bound to the decision.
-    let kms = Kms::spoiling(|answer, keys, report_data| {
+    let kms = Kms::spoiling(|answer, evidence| {
         answer.decision.record_hash = kms_types::BlockHash::new([5; 32]);
-        sign(answer, keys, report_data);
+        sign(answer, evidence.keys(), evidence.report_data());
     });
     refused(&ask(&guest, &kms, &[]), 1, "cannot be opened");
+    type Change = fn(&mut AppKeys);
+    let changes: [(Change, &str); 5] = [
+        (|keys| keys.app_id = AppId::new([1; 20]), "app of the keys"),
+        (
+            |keys| keys.instance_id = InstanceId::new([1; 20]),
+            "instance of the keys",
+        ),
+        (|keys| keys.key_epoch = KeyEpoch(2), "epoch of the keys"),
+        (
+            |keys| keys.app_key = SecretBytes::new(Box::new([1; 32])),
+            "signature over the app key",
+        ),
+        (
+            |keys| keys.ca_certificates = epoch_keys(2).identity().ca_certificate.clone(),
+            "CA of the app's certificates",
+        ),
+    ];
+    for (change, words) in changes {
+        let kms = Kms::spoiling(move |answer, evidence| reseal(answer, evidence, change));
+        refused(&ask(&guest, &kms, &[]), 1, words);
+    }
 }
 
 #[test]
