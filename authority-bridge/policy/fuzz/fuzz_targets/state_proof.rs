@@ -32,6 +32,13 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
     world
 });
 
+static ACCOUNTS: LazyLock<Vec<AccountEvidence>> =
+    LazyLock::new(|| (0..=255).map(|byte| WORLD.account(Address::repeat_byte(byte))).collect());
+static SLOTS: LazyLock<Vec<SlotEvidence>> =
+    LazyLock::new(|| (0..=255).map(|slot| WORLD.slot(address(0x11), slot)).collect());
+static EMPTY: LazyLock<ProvenState> = LazyLock::new(|| ProvenState::new(WORLD.header(1)));
+static PROVEN: LazyLock<ProvenState> = LazyLock::new(|| WORLD.proven(1));
+
 fn tampered(honest: Vec<Bytes>, claim: &Claim) -> Vec<Bytes> {
     let mut proof: Vec<Bytes> = honest.into_iter().take(claim.stay as usize % 8).collect();
     proof.extend(claim.nodes.iter().cloned().map(Bytes::from));
@@ -49,21 +56,19 @@ fn tampered(honest: Vec<Bytes>, claim: &Claim) -> Vec<Bytes> {
 }
 
 fuzz_target!(|claim: Claim| {
-    let world = &*WORLD;
-    let who = Address::repeat_byte(claim.account);
-    let honest = world.account(who);
+    let honest = &ACCOUNTS[claim.account as usize];
     let mut evidence = AccountEvidence { proof: tampered(honest.proof.clone(), &claim), ..honest.clone() };
     evidence.nonce = claim.nonce.unwrap_or(evidence.nonce);
     if let Some((storage, code)) = claim.roots {
         (evidence.storage_root, evidence.code_hash) = (storage.into(), code.into());
     }
-    let mut state = ProvenState::new(world.header(1));
+    let mut state = EMPTY.clone();
     if state.add_account(&evidence).is_ok() {
         let same = (evidence.nonce, evidence.storage_root, evidence.code_hash);
         assert_eq!(same, (honest.nonce, honest.storage_root, honest.code_hash));
     }
-    let mut state = world.proven(1);
-    let honest = world.slot(address(0x11), claim.slot.into());
+    let mut state = PROVEN.clone();
+    let honest = SLOTS[claim.slot as usize].clone();
     let evidence = SlotEvidence {
         slot: honest.slot,
         value: claim.value.map_or(honest.value, U256::from),
