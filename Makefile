@@ -60,7 +60,8 @@ contracts-check: install-test
 	contracts/tools/check-artifacts
 
 bench: install-demo ## Figures of docs/benchmarks.md, written to target/bench.json
-	cargo run --release --package anvil-tests --bin kedge-bench
+	cargo build --release --workspace --bin kms-node --bin kedge-bench
+	"$(TARGET)/release/kedge-bench"
 
 fuzz: ## Every fuzz target for FUZZ_SECONDS each
 	.ci/fuzz $(FUZZ_SECONDS)

@@ -11,6 +11,7 @@ use alloy::{
     rpc::types::Filter,
     sol_types::SolEvent,
 };
+use anvil_tests::Mined;
 use anyhow::{Context, Result, bail};
 use authority_contracts::abi::{AppAuthority as authority, KmsAuthority as kms};
 use kms_types::{AppId, ChainAddress, ComposeHash, DeviceId};
@@ -78,12 +79,7 @@ async fn create(state: &Path, target: &Target, rules: Rules, output: &Output) ->
     let mined = at
         .transact(output, "KmsAuthority", at.authority, &call, Effect::Grant)
         .await?;
-    let deployed = mined
-        .receipt
-        .logs()
-        .iter()
-        .find_map(|log| kms::AppDeployedViaFactory::decode_log(&log.inner).ok());
-    let app = AppId::new(deployed.context("the receipt names no app")?.appId.into_array());
+    let app = deployed(&mined)?;
     if rules.notice > 0 {
         let call = authority::setNoticePeriodCall { period: rules.notice };
         at.transact(output, "AppAuthority", address(app), &call, Effect::Restriction)
@@ -105,6 +101,18 @@ async fn create(state: &Path, target: &Target, rules: Rules, output: &Output) ->
         ],
     );
     Ok(())
+}
+
+/// The app a factory transaction made.
+///
+/// # Errors
+/// When its receipt names none.
+pub(crate) fn deployed(mined: &Mined) -> Result<AppId> {
+    let mut logs = mined.receipt.logs().iter();
+    let event = logs.find_map(|log| kms::AppDeployedViaFactory::decode_log(&log.inner).ok());
+    Ok(AppId::new(
+        event.context("the receipt names no app")?.appId.into_array(),
+    ))
 }
 
 enum Change {

@@ -7,13 +7,11 @@ use super::{
     step::{Shown, Story},
 };
 use crate::cli::Demo;
+use alloy::{eips::BlockId, providers::Provider};
 use anvil_tests::{Account, AppSpec, Mined, Network, NetworkOptions, NodeOptions, OS_IMAGE, action};
 use anyhow::{Context, Result};
-use authority_contracts::{
-    abi::{AppAuthority, KmsAuthority},
-    deploy::AppParams,
-};
-use kms_types::{AppId, ComposeHash};
+use authority_contracts::abi::{AppAuthority, KmsAuthority};
+use kms_types::{AppId, BlockHash, BlockRef, ComposeHash};
 use kms_wire::{Problem, ProblemCode};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -180,6 +178,20 @@ async fn start() -> Result<(Network, Shown)> {
     Ok((network, shown))
 }
 
+/// The newest block.
+async fn head(network: &Network) -> Result<BlockRef> {
+    let block = network
+        .anvil()
+        .provider()
+        .get_block(BlockId::latest())
+        .await?
+        .context("no head")?;
+    Ok(BlockRef {
+        number: block.header.number,
+        hash: BlockHash::new(block.header.hash.0),
+    })
+}
+
 async fn allow_os(network: &Network) -> Result<((), Shown)> {
     let hash = network.description().os_image_hash;
     let call = KmsAuthority::addOsImageHashCall {
@@ -222,25 +234,30 @@ async fn start_kms(network: &mut Network) -> Result<((), Shown)> {
         .fact("key epoch", identity.key_epoch.0)
         .fact("recorded on-chain", same)
         .fact("ready", "it attested itself, and the contract allows it")
+        .block(head(network).await?)
         .must(same, "the chain records the identity the node has");
     Ok(((), shown))
 }
 
 async fn create_app(network: &Network) -> Result<(AppId, Shown)> {
     let compose = ComposeHash::of(COMPOSE);
-    let params = AppParams {
-        allow_any_device: true,
-        compose_hash: Some(compose),
-        ..AppParams::default()
-    };
     let owner = network.sender(Account::AppOwner).await?;
-    let app = network.create_app(params).await?;
+    let call = KmsAuthority::deployAndRegisterApp_1Call {
+        _0: owner.address().to_bytes().into(),
+        _1: false,
+        _2: true,
+        _3: true,
+        _4: [0; 32].into(),
+        _5: compose.to_bytes().into(),
+    };
+    let mined = network.govern(Account::AppOwner, &call).await?;
+    let app = crate::app::deployed(&mined)?;
     network.finalize().await?;
     let call = AppAuthority::allowedComposeHashesCall {
         composeHash: compose.to_bytes().into(),
     };
     let allowed = owner.ask("allowedComposeHashes", app_address(app), &call).await?;
-    let shown = Shown::default()
+    let shown = sent(&mined)
         .fact("app", json!(app))
         .fact("owner", json!(owner.address()))
         .fact("document", "vmm/cli/samples/app-compose.json")
