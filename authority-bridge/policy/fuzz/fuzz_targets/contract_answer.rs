@@ -41,7 +41,9 @@ static QUESTION: LazyLock<Question> = LazyLock::new(|| {
 /// Code that returns the bytes that follow it.
 fn returning(answer: &[u8]) -> Vec<u8> {
     let len = (answer.len() as u16).to_be_bytes();
-    let mut code = vec![0x61, len[0], len[1], 0x60, 13, 0x5f, 0x39, 0x61, len[0], len[1], 0x5f, 0xf3, 0xfe];
+    let mut code = vec![
+        0x61, len[0], len[1], 0x60, 13, 0x5f, 0x39, 0x61, len[0], len[1], 0x5f, 0xf3, 0xfe,
+    ];
     code.extend_from_slice(answer);
     code
 }

@@ -14,6 +14,11 @@ fuzz_target!(|input: (Vec<u8>, Vec<u8>, Vec<u8>)| {
     if let Ok(outcome) = execute(&state, &RULES, address(0x11), data.into()) {
         assert!(outcome.gas_used <= RULES.gas_limit);
         assert!(outcome.reads.hold_in(&state) || outcome.reads.block());
-        assert!(outcome.reads.accounts().all(|address| state.code_hash(address).is_some()));
+        assert!(
+            outcome
+                .reads
+                .accounts()
+                .all(|address| state.code_hash(address).is_some())
+        );
     }
 });
