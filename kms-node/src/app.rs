@@ -36,6 +36,7 @@ pub(crate) struct App {
     pub(crate) limits: Limits,
     pub(crate) metrics: Metrics,
     pub(crate) in_flight: Semaphore,
+    pub(crate) large_bodies: Arc<Semaphore>,
     pub(crate) cpu: Arc<Semaphore>,
     pub(crate) standing: StandingCell,
     pub(crate) clock: Arc<dyn Clock>,

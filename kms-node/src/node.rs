@@ -41,6 +41,8 @@ use zeroize::Zeroizing;
 
 /// Certifications of platforms that are remembered.
 const CERTIFICATIONS: usize = 4096;
+/// Requests near the largest size in work at once: some 75 MB.
+const LARGE_BODIES: usize = 32;
 /// How long a development node waits for the chain before it opens its root.
 const CHAIN_WAIT: Duration = Duration::from_secs(30);
 /// How often old state is let go.
@@ -303,6 +305,7 @@ fn app(
         limits: Limits::new(&config.limits),
         metrics: Metrics::new().map_err(|error| StartError::Metrics(error.to_string()))?,
         in_flight: Semaphore::new(config.server.max_in_flight),
+        large_bodies: Arc::new(Semaphore::new(LARGE_BODIES)),
         cpu: Arc::new(Semaphore::new(cores)),
         standing: StandingCell::default(),
         clock: deps.clock,

@@ -38,11 +38,13 @@ impl App {
         purpose: Purpose,
     ) -> Result<Granted, ApiError> {
         let prepared = self.prepare(&evidence).await?;
-        let (now, own) = (prepared.now, Arc::clone(&prepared.own));
+        let own = Arc::clone(&prepared.own);
         let gateway_app_id = gateway(&prepared.network);
         let verified = self.verify(&evidence, purpose, prepared).await?;
         let info = &verified.record().info;
         self.limits.verified(&info.device_id, &info.app_id)?;
+        // Q7: by the time now, not the time the request came: what expired meanwhile may have been forgotten by the set.
+        let now = self.now()?;
         self.challenges
             .spend(verified.challenge(), now)
             .map_err(Refusal::from)?;

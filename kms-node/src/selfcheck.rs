@@ -34,7 +34,8 @@ pub(crate) async fn run(app: Arc<App>, evidence: OwnEvidence, mut stop: watch::R
     let mut record = None;
     let mut quote_at = Instant::now();
     loop {
-        if record.is_none() || Instant::now() >= quote_at {
+        // Without a good quote every new head is a reason to try again.
+        if !matches!(record, Some(Ok(_))) || Instant::now() >= quote_at {
             let quoted = quote(&app, &evidence).await;
             quote_at = Instant::now() + if quoted.is_ok() { interval } else { RETRY };
             // Confirming its own collateral is no reason to quote again.

@@ -59,8 +59,9 @@ fn certified(keys: &EpochKeys, names: &[String], now: UnixTime) -> Result<Arc<Ce
         &mut rand::rng(),
     )?;
     let chain = tls.chain.into_iter().map(CertificateDer::from).collect();
-    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(tls.key_pkcs8.to_vec()));
-    let signer = aws_lc_rs::default_provider().key_provider.load_private_key(key)?;
+    // K4: borrowed, so that the one copy is the one that is wiped.
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(tls.key_pkcs8.as_slice()));
+    let signer = aws_lc_rs::sign::any_supported_type(&key)?;
     Ok(Arc::new(CertifiedKey::new(chain, signer)))
 }
 

@@ -10,10 +10,14 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use kms_wire::ProblemCode;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
+use tokio::sync::OwnedSemaphorePermit;
 
-/// A JSON body of at most `MAX` bytes.
+/// Bodies above this, or of a length that is not declared, wait in line for memory. Usual requests are a quarter of it.
+const SMALL: u64 = 128 * 1024;
+
+/// A JSON body of at most `MAX` bytes, with the claim on memory of a large one: to be held while the value lives.
 #[derive(Debug)]
-pub(crate) struct Json<T, const MAX: usize>(pub(crate) T);
+pub(crate) struct Json<T, const MAX: usize>(pub(crate) T, pub(crate) Option<OwnedSemaphorePermit>);
 
 impl<T: DeserializeOwned, const MAX: usize> FromRequest<Arc<App>> for Json<T, MAX> {
     type Rejection = ApiError;
@@ -28,7 +32,7 @@ impl<T: DeserializeOwned, const MAX: usize> FromRequest<Arc<App>> for Json<T, MA
         if !is_json {
             return Err(ApiError::malformed("content-type: expected application/json"));
         }
-        let bytes = read::<MAX>(request, app).await?;
+        let (bytes, room) = read::<MAX>(request, app).await?;
         let value = serde_json::from_slice(&bytes).map_err(|error| {
             // The parser's message may repeat a value; it is cut, and the request is the asker's own.
             let message: String = error
@@ -39,7 +43,7 @@ impl<T: DeserializeOwned, const MAX: usize> FromRequest<Arc<App>> for Json<T, MA
                 .collect();
             ApiError::malformed(format!("body: {message}"))
         })?;
-        Ok(Self(value))
+        Ok(Self(value, room))
     }
 }
 
@@ -56,7 +60,10 @@ impl FromRequest<Arc<App>> for NoBody {
     }
 }
 
-async fn read<const MAX: usize>(request: Request, app: &App) -> Result<Bytes, ApiError> {
+async fn read<const MAX: usize>(
+    request: Request,
+    app: &App,
+) -> Result<(Bytes, Option<OwnedSemaphorePermit>), ApiError> {
     let too_large = || {
         ApiError::new(
             ProblemCode::TooLarge,
@@ -71,15 +78,28 @@ async fn read<const MAX: usize>(request: Request, app: &App) -> Result<Bytes, Ap
     if declared.is_some_and(|length: u64| length > MAX as u64) {
         return Err(too_large());
     }
+    let room = room(declared, MAX, app)?;
     let body = Limited::new(request.into_body(), MAX).collect();
     match tokio::time::timeout(app.config.server.read_timeout(), body).await {
         Err(_) => Err(ApiError::malformed(
             "body: expected it within the time limit, got a part of it",
         )),
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Ok(collected)) => Ok((collected.to_bytes(), room)),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
         Ok(Err(_)) => Err(ApiError::malformed("body: expected all of it, but it broke off")),
     }
+}
+
+/// A claim on memory for a body that may be large.
+fn room(declared: Option<u64>, max: usize, app: &App) -> Result<Option<OwnedSemaphorePermit>, ApiError> {
+    if declared.unwrap_or(max as u64) <= SMALL {
+        return Ok(None);
+    }
+    // K6: as many full-sized bodies as there may be requests would be gigabytes.
+    let claimed = Arc::clone(&app.large_bodies).try_acquire_owned();
+    claimed
+        .map(Some)
+        .map_err(|_| ApiError::new(ProblemCode::Busy, "too many large requests in work; try again"))
 }
 
 /// A query string.

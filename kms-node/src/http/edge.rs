@@ -81,14 +81,7 @@ fn finish(app: &App, response: &mut Response, id: &str, from: Instant) {
         let mut problem = held.map_or_else(|| framework_problem(status), |problem| *problem);
         problem.request_id = Some(id.to_owned());
         app.metrics.refusal(problem.code);
-        tracing::info!(
-            status = problem.status,
-            detail = problem.detail,
-            check = problem.check,
-            reason = problem.reason,
-            micros = from.elapsed().as_micros() as u64,
-            "refused"
-        );
+        report(&problem, from);
         render(response, &problem);
     } else {
         tracing::debug!(
@@ -103,6 +96,23 @@ fn finish(app: &App, response: &mut Response, id: &str, from: Instant) {
     response
         .headers_mut()
         .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+}
+
+fn report(problem: &Problem, from: Instant) {
+    let micros = from.elapsed().as_micros() as u64;
+    let Problem {
+        status,
+        detail,
+        check,
+        reason,
+        ..
+    } = problem;
+    // K6: what a flood of requests causes must not become a flood of lines.
+    if matches!(problem.code, ProblemCode::RateLimited | ProblemCode::Busy) {
+        tracing::debug!(status, detail, micros, "refused");
+    } else {
+        tracing::info!(status, detail, check, reason, micros, "refused");
+    }
 }
 
 /// What the framework refused before a handler ran. Its status stays; the code is the nearest of the closed set.

@@ -46,7 +46,7 @@ async fn served_openapi_is_the_same() {
 async fn meta_names_identity_chain_and_blocks() {
     let world = World::start().await;
     let meta: Meta = world.client().get_json("/v1/meta").await;
-    assert_eq!(meta.epochs, [world.identity.clone()]);
+    assert_eq!(meta.epochs, std::slice::from_ref(&world.identity));
     assert_eq!((meta.chain_id.0, meta.head.unwrap().number), (31337, 100));
     assert!(meta.tree_head.is_none() && meta.development);
 }

@@ -251,3 +251,37 @@ async fn a_stop_lets_requests_finish_and_frees_the_port() {
     world.run().await;
     world.until_ready().await;
 }
+
+#[tokio::test]
+async fn k6_large_bodies_in_work_are_bounded() {
+    let world = World::start().await;
+    let head = "POST /v1/app-keys HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 2000000\r\n\r\n{";
+    let mut held = Vec::new();
+    for _ in 0..32 {
+        let mut stream = raw(&world, TLS13).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        held.push(stream);
+    }
+    // All 32 are being read once one more is refused.
+    let refused = async {
+        loop {
+            let mut stream = raw(&world, TLS13).await.unwrap();
+            stream.write_all(head.as_bytes()).await.unwrap();
+            let mut answer = vec![0; 4096];
+            let read = tokio::time::timeout(Duration::from_millis(500), stream.read(&mut answer)).await;
+            if let Ok(Ok(read)) = read {
+                return String::from_utf8_lossy(&answer[..read]).into_owned();
+            }
+            held.push(stream);
+        }
+    };
+    let text = tokio::time::timeout(Duration::from_secs(5), refused)
+        .await
+        .unwrap();
+    assert!(
+        text.starts_with("HTTP/1.1 503") && text.contains("busy"),
+        "{text}"
+    );
+    let client = world.client();
+    client.challenge().await;
+}

@@ -16,7 +16,7 @@ use std::sync::Arc;
 ))]
 pub(super) async fn certificate(
     State(app): State<Arc<App>>,
-    Json(request): Json<CertificateRequest, MAX_BODY>,
+    Json(request, _room): Json<CertificateRequest, MAX_BODY>,
 ) -> Result<Answer<CertificateResponse>, ApiError> {
     check_request(&request)?;
     let request = Arc::new(request);

@@ -49,7 +49,7 @@ pub(super) async fn challenge(
 ))]
 pub(super) async fn app_keys(
     State(app): State<Arc<App>>,
-    Json(evidence): Json<Evidence, MAX_BODY>,
+    Json(evidence, _room): Json<Evidence, MAX_BODY>,
 ) -> Result<Answer<AppKeysResponse>, ApiError> {
     let granted = app.grant(Arc::new(evidence), Purpose::AppKeys).await?;
     let worker = Arc::clone(&app);
@@ -77,7 +77,7 @@ pub(super) async fn app_keys(
 ))]
 pub(super) async fn lease(
     State(app): State<Arc<App>>,
-    Json(evidence): Json<Evidence, MAX_BODY>,
+    Json(evidence, _room): Json<Evidence, MAX_BODY>,
 ) -> Result<Answer<LeaseResponse>, ApiError> {
     let granted = app.grant(Arc::new(evidence), Purpose::Lease).await?;
     let seconds = app.config.keys.lease_s;
