@@ -42,8 +42,12 @@ pub(crate) struct Guest {
 
 impl Guest {
     pub(crate) fn booted() -> Self {
+        Self::of(&app())
+    }
+
+    pub(crate) fn of(app: &AppBoot) -> Self {
         let measurement = image().measurement("small").unwrap();
-        Self::serve(app().launch(&platform(), measurement).unwrap())
+        Self::serve(app.launch(&platform(), measurement).unwrap())
     }
 
     pub(crate) fn serve(td: SoftTd) -> Self {

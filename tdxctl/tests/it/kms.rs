@@ -61,7 +61,7 @@ pub(crate) enum Chain {
     /// Its own leaf without the CA.
     LeafOnly,
     /// The leaf of another KMS under the certificate of this one's CA, which is public.
-    OtherLeaf(EpochKeys),
+    OtherLeaf(Box<EpochKeys>),
 }
 
 pub(crate) struct Kms {

@@ -39,7 +39,7 @@ fn refused(run: &Run, code: i32, words: &str) {
 }
 
 /// Seals changed keys and signs the answer again, as a KMS that lies would.
-fn reseal(answer: &mut AppKeysResponse, evidence: &VerifiedEvidence, change: fn(&mut AppKeys)) {
+pub(crate) fn reseal(answer: &mut AppKeysResponse, evidence: &VerifiedEvidence, change: fn(&mut AppKeys)) {
     let info = &evidence.record().info;
     let secrets = evidence.keys().app_keys(&info.app_id, &info.instance_id).unwrap();
     let mut keys = AppKeys {
@@ -139,7 +139,7 @@ fn g3_another_kms_at_the_address_is_refused() {
 #[test]
 fn g3_a_leaf_of_another_ca_is_refused() {
     let guest = Guest::booted();
-    let kms = Kms::start(Fault::None, Chain::OtherLeaf(epoch_keys(2)));
+    let kms = Kms::start(Fault::None, Chain::OtherLeaf(Box::new(epoch_keys(2))));
     refused(
         &ask(&guest, &kms, &[]),
         1,
