@@ -1,6 +1,6 @@
 //! `dev up` and `dev down`: a keeper put into the background, and asked to stop.
 
-use super::{keeper_of, lock, log_file, status};
+use super::{forget_dead_keeper, keeper_of, lock, log_file, status};
 use crate::{exit::Unreachable, output::Output};
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
@@ -35,6 +35,7 @@ pub(super) async fn up(state: &Path, output: &Output) -> Result<()> {
     } else {
         "making a new network"
     });
+    forget_dead_keeper(state)?;
     let mut keeper = spawn(state)?;
     wait_ready(state, &mut keeper).await?;
     status::status(state, output).await

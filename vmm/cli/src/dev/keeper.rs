@@ -1,6 +1,6 @@
 //! The keeper: starts the network of a folder, makes its blocks, saves its chain, stops it when asked to.
 
-use super::{Keeper, lock, saved_file};
+use super::{KEEPER, Keeper, lock, saved_file};
 use anvil_tests::{FINALITY, Mining, Network, NetworkOptions};
 use anyhow::{Result, bail};
 use std::{
@@ -26,7 +26,7 @@ pub(super) async fn run(state: &Path) -> Result<()> {
     };
     // A terminal that closes must not take the network along. Fails for a group leader, which has no terminal to lose.
     let _ = rustix::process::setsid();
-    let ready = state.join("keeper.json");
+    let ready = state.join(KEEPER);
     let _ = std::fs::remove_file(&ready);
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

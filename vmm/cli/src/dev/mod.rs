@@ -18,6 +18,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// Names the keeper once its network is ready.
+const KEEPER: &str = "keeper.json";
 /// Longest wait for a block to be on disk.
 const SAVED: Duration = Duration::from_secs(10);
 
@@ -62,10 +64,22 @@ fn keeper_of(state: &Path) -> Result<Option<Keeper>> {
     if !state.exists() || lock(state)?.is_some() {
         return Ok(None);
     }
-    match std::fs::read(state.join("keeper.json")) {
-        Ok(text) => Ok(serde_json::from_slice(&text).ok()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error).context("keeper.json"),
+    let text = match std::fs::read(state.join(KEEPER)) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).context(KEEPER),
+    };
+    // A keeper that was killed leaves its file behind, and the next one has the lock before it takes the file away.
+    let keeper = serde_json::from_slice::<Keeper>(&text).ok();
+    Ok(keeper.filter(|keeper| Path::new("/proc").join(keeper.pid.to_string()).exists()))
+}
+
+/// Takes away what a killed keeper left. Nothing while one is alive.
+fn forget_dead_keeper(state: &Path) -> Result<()> {
+    let Some(_lock) = lock(state)? else { return Ok(()) };
+    match std::fs::remove_file(state.join(KEEPER)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error).context(KEEPER),
+        _ => Ok(()),
     }
 }
 
