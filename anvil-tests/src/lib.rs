@@ -14,6 +14,7 @@ mod description;
 mod folder;
 mod network;
 mod node;
+mod operate;
 mod options;
 mod pcs;
 pub mod ports;

@@ -6,7 +6,7 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use std::{
     ffi::{OsStr, OsString},
     fs::OpenOptions,
-    os::unix::{fs::OpenOptionsExt, process::CommandExt, process::ExitStatusExt},
+    os::unix::{fs::OpenOptionsExt, process::CommandExt},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{OnceLock, mpsc},
@@ -237,12 +237,4 @@ pub fn tail(log: &Path) -> String {
     let lines: Vec<&str> = text.lines().collect();
     let from = lines.len().saturating_sub(20);
     lines.get(from..).unwrap_or_default().join("\n")
-}
-
-/// Words for an exit status.
-pub fn describe(status: ExitStatus) -> String {
-    match status.signal() {
-        Some(signal) => format!("killed by signal {signal}"),
-        None => status.to_string(),
-    }
 }

@@ -3,6 +3,8 @@
 
 mod client;
 mod fingerprint;
+mod refusals;
+mod releases;
 mod scenes;
 mod step;
 

@@ -1,28 +1,23 @@
 //! The steps, in order, each with what must hold of it.
 
 use super::{
-    client::{Keys, Outcome, Vm},
-    fingerprint::{Fingerprints, short},
+    fingerprint::short,
+    refusals::{foreign, refused, revoke, unregistered, wrong_compose},
+    releases::{again, boot, other_app, other_instance, release},
     step,
     step::{Shown, Story},
 };
 use crate::cli::Demo;
 use alloy::{eips::BlockId, providers::Provider};
-use anvil_tests::{Account, AppSpec, Mined, Network, NetworkOptions, NodeOptions, OS_IMAGE, action};
+use anvil_tests::{Account, Mined, Network, NetworkOptions, NodeOptions, OS_IMAGE, action};
 use anyhow::{Context, Result};
 use authority_contracts::abi::{AppAuthority, KmsAuthority};
 use kms_types::{AppId, BlockHash, BlockRef, ComposeHash};
-use kms_wire::{Problem, ProblemCode};
-use serde_json::{Value, json};
+use serde_json::json;
 use sha2::{Digest, Sha256};
-use soft_td::{PlatformConfig, PlatformSeed, SimImage, SoftPlatform, TdConfig};
-use std::{sync::Arc, time::Instant};
-use td_quote::Td;
 
 /// The sample app.
-const COMPOSE: &[u8] = include_bytes!("../../samples/app-compose.json");
-/// Longest time from a revocation's block to the first refusal.
-const PROMPT_MS: u128 = 5_000;
+pub(super) const COMPOSE: &[u8] = include_bytes!("../../samples/app-compose.json");
 
 /// Plays every step.
 ///
@@ -271,253 +266,7 @@ async fn create_app(network: &Network) -> Result<(AppId, Shown)> {
     Ok((app, shown))
 }
 
-async fn boot(network: &Network, app: AppId) -> Result<(Vm, Shown)> {
-    let vm = Vm::boot(network, AppSpec::new(app, COMPOSE, "first"))?;
-    let events: Vec<Value> = vm
-        .td()
-        .event_log()?
-        .iter()
-        .map(|entry| json!(entry.event))
-        .collect();
-    let shown = Shown::default()
-        .fact("device", json!(vm.device(network)?))
-        .fact("instance", json!(vm.spec.instance_id()))
-        .fact("MRTD", json!(vm.td().config().measurement.mrtd))
-        .fact("MRCONFIGID", json!(vm.td().config().mr_config_id))
-        .fact("RTMR3", json!(vm.td().rtmr3()))
-        .fact(
-            "extended by",
-            json!(
-                events
-                    .iter()
-                    .filter_map(Value::as_str)
-                    .collect::<Vec<_>>()
-                    .join(" → ")
-            ),
-        );
-    Ok((vm, shown))
-}
-
-async fn release(network: &Network, vm: &Vm) -> Result<(Fingerprints, Shown)> {
-    match vm.ask_for_grant(network).await? {
-        Outcome::Refused(problem) => Err(unexpected(&problem)),
-        Outcome::Released(keys) => {
-            let decision = &keys.response.decision;
-            let checks: Vec<Value> = keys
-                .checks
-                .iter()
-                .map(|check| json!(format!("{} {}: {}", check.id, check.expected, check.actual)))
-                .collect();
-            let instance = vm.spec.instance_id().context("instance")?;
-            let asked = json!([
-                format!("app {}", vm.spec.boot.app_id),
-                format!("instance {instance}"),
-                format!("on device {}", vm.device(network)?),
-            ]);
-            let all = keys.checks.iter().all(|check| check.ok);
-            let shown = released(&keys)
-                .fact("asked", asked)
-                .fact("checked", checks)
-                .fact(
-                    "allowed by",
-                    format!("contract {} over proven state", decision.contract),
-                )
-                .fact("at head", decision.head.block_ref().to_string())
-                .fact("and finalized", decision.finalized.block_ref().to_string())
-                .fact(
-                    "logged",
-                    format!(
-                        "entry {} of {}",
-                        keys.response.log.index, keys.response.log.tree_head.size
-                    ),
-                )
-                .fact(
-                    "sealed to",
-                    "the key inside the quote; answer signed by the KMS recorded on-chain",
-                )
-                .fact("took", format!("{} ms", keys.took.as_millis()))
-                .must(all, "every check holds when run again here");
-            Ok((keys.fingerprints.clone(), shown))
-        }
-    }
-}
-
-async fn again(network: &Network, vm: &Vm, first: &Fingerprints) -> Result<((), Shown)> {
-    let keys = keys(vm.ask(network).await?)?;
-    let same = keys.fingerprints == *first;
-    let shown = released(&keys)
-        .fact(
-            "took",
-            format!(
-                "{} ms, with a fresh challenge and a fresh quote",
-                keys.took.as_millis()
-            ),
-        )
-        .fact("same as before", same)
-        .must(same, "the same keys as at the first request");
-    Ok(((), shown))
-}
-
-async fn other_instance(network: &Network, app: AppId, first: &Fingerprints) -> Result<((), Shown)> {
-    let vm = Vm::boot(network, AppSpec::new(app, COMPOSE, "second"))?;
-    let keys = keys(vm.ask(network).await?)?;
-    let (own_disk, same_app) = (
-        keys.fingerprints.disk != first.disk,
-        keys.fingerprints.app == first.app,
-    );
-    let shown = released(&keys)
-        .fact("instance", json!(vm.spec.instance_id()))
-        .fact("own disk key", own_disk)
-        .fact("same app key", same_app)
-        .must(own_disk && same_app, "another disk key and the same app key");
-    Ok(((), shown))
-}
-
-async fn other_app(network: &Network, first: &Fingerprints) -> Result<((), Shown)> {
-    let app = network.create_app_for(COMPOSE).await?;
-    network.finalize().await?;
-    let vm = Vm::boot(network, AppSpec::new(app, COMPOSE, "first"))?;
-    let keys = keys(vm.ask_for_grant(network).await?)?;
-    let new = &keys.fingerprints;
-    let other = new.disk != first.disk && new.env != first.env && new.app != first.app && new.ca != first.ca;
-    let shown = released(&keys)
-        .fact("app", json!(app))
-        .fact("document", "the same")
-        .fact("all keys differ", other)
-        .must(other, "no key in common with the first app");
-    Ok(((), shown))
-}
-
-async fn wrong_compose(network: &Network, app: AppId) -> Result<((), Shown)> {
-    let changed = String::from_utf8_lossy(COMPOSE).replace("\"GREETING\"", "\"GREETING\", \"LD_PRELOAD\"");
-    let vm = Vm::boot(network, AppSpec::new(app, changed.as_bytes(), "first"))?;
-    let problem = refusal(vm.ask(network).await?)?;
-    let shown = denied(&problem, "compose_hash_not_allowed")
-        .fact("change", "one more environment variable in the document")
-        .fact("compose hash", json!(vm.spec.boot.compose_hash));
-    Ok(((), shown))
-}
-
-async fn unregistered(network: &Network) -> Result<((), Shown)> {
-    let app = AppId::new(network.sender(Account::Stranger).await?.address().to_bytes());
-    let vm = Vm::boot(network, AppSpec::new(app, COMPOSE, "first"))?;
-    let problem = refusal(vm.ask(network).await?)?;
-    Ok(((), denied(&problem, "app_not_registered").fact("app", json!(app))))
-}
-
-async fn foreign(network: &Network, app: AppId) -> Result<((), Shown)> {
-    let platform = SoftPlatform::new(
-        PlatformSeed::public("somebody else's platform"),
-        PlatformConfig::default(),
-    )?;
-    let spec = AppSpec::new(app, COMPOSE, "first");
-    let mut config = TdConfig::new(SimImage::new(&spec.image)?.measurement(&spec.shape)?);
-    config.mr_config_id = spec.boot.mr_config_id();
-    let td = platform.launch(config);
-    for event in spec.boot.events()? {
-        td.extend(&event.event, event.payload_hex.as_bytes())?;
-    }
-    let problem = refusal(Vm::on(spec, Arc::new(td)).ask(network).await?)?;
-    let check = problem.check.clone().unwrap_or_default();
-    let shown = Shown {
-        reason: Some(problem.detail.clone()),
-        ..Shown::default()
-    }
-    .fact("its root", json!(platform.root()))
-    .fact("everything else", "the same: document, OS image, events")
-    .fact("check", json!(check))
-    .must(
-        problem.code == ProblemCode::AttestationFailed && check == "Q1",
-        "attestation_failed by check Q1",
-    );
-    Ok(((), shown))
-}
-
-/// A revocation, and when its receipt was seen.
-struct Revoked {
-    mined: Mined,
-    seen: Instant,
-}
-
-async fn revoke(network: &Network, app: AppId) -> Result<(Revoked, Shown)> {
-    let compose = ComposeHash::of(COMPOSE);
-    let call = AppAuthority::removeComposeHashCall {
-        composeHash: compose.to_bytes().into(),
-    };
-    let mined = network.manage(Account::AppOwner, app, &call).await?;
-    let seen = Instant::now();
-    let shown = sent(&mined).fact("compose hash", json!(compose));
-    Ok((Revoked { mined, seen }, shown))
-}
-
-async fn refused(network: &Network, vm: &Vm, revoked: &Revoked) -> Result<((), Shown)> {
-    let mut late = 0;
-    let problem = loop {
-        match vm.ask(network).await? {
-            Outcome::Refused(problem) => break problem,
-            Outcome::Released(_) => late += 1,
-        }
-        anyhow::ensure!(
-            revoked.seen.elapsed().as_millis() < PROMPT_MS,
-            "still released {PROMPT_MS} ms after the revocation's block"
-        );
-    };
-    let took = revoked.seen.elapsed().as_millis();
-    let at = problem.block;
-    let prompt = at.is_some_and(|block| block.number >= revoked.mined.block.number);
-    let shown = denied(&problem, "compose_hash_not_allowed")
-        .fact("revoked in block", revoked.mined.block.number)
-        .fact("from its block to the refusal", format!("{took} ms"))
-        .fact("releases in between", late)
-        .must(prompt, "a refusal at or after the revocation's block");
-    Ok((
-        (),
-        Shown {
-            figures: vec![("revoke_to_refusal_ms", json!(u64::try_from(took)?))],
-            ..shown
-        },
-    ))
-}
-
-fn keys(outcome: Outcome) -> Result<Box<Keys>> {
-    match outcome {
-        Outcome::Released(keys) => Ok(keys),
-        Outcome::Refused(problem) => Err(unexpected(&problem)),
-    }
-}
-
-fn refusal(outcome: Outcome) -> Result<Box<Problem>> {
-    match outcome {
-        Outcome::Refused(problem) => Ok(problem),
-        Outcome::Released(_) => anyhow::bail!("expected a refusal, got keys"),
-    }
-}
-
-fn unexpected(problem: &Problem) -> anyhow::Error {
-    anyhow::anyhow!("expected keys, got {:?}: {}", problem.code, problem.detail)
-}
-
-fn released(keys: &Keys) -> Shown {
-    Shown {
-        keys: Some(keys.fingerprints.clone()),
-        ..Shown::default()
-    }
-    .block(keys.response.decision.head.block_ref())
-}
-
-fn denied(problem: &Problem, code: &str) -> Shown {
-    let reason = problem.reason.clone().unwrap_or_else(|| problem.detail.clone());
-    let as_should = problem.code == ProblemCode::Denied && reason.split(':').next() == Some(code);
-    Shown {
-        reason: Some(reason),
-        block: problem.block,
-        ..Shown::default()
-    }
-    .must(as_should, &format!("denied with {code}, got {:?}", problem.code))
-    .must(problem.block.is_some(), "the block that decided")
-}
-
-fn sent(mined: &Mined) -> Shown {
+pub(super) fn sent(mined: &Mined) -> Shown {
     let action::Action {
         contract,
         function,
