@@ -19,13 +19,14 @@ pub const KMS_COMPOSE: &[u8] = br#"{"manifest_version":2,"name":"kedge-kms","run
 
 /// A running network.
 pub struct Network {
-    pub(crate) folder: Folder,
+    // Dropped in this order: who uses a thing before the thing, the folder they write to last.
+    nodes: Vec<Node>,
     pub(crate) anvil: Anvil,
     pub(crate) pcs: Pcs,
     pub(crate) platform: Arc<RwLock<SoftPlatform>>,
     pub(crate) catalogue: Catalogue,
     description: Description,
-    nodes: Vec<Node>,
+    pub(crate) folder: Folder,
 }
 
 impl fmt::Debug for Network {

@@ -66,9 +66,10 @@ impl TdServer {
 impl Drop for TdServer {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Release);
-        // Wakes the accepting thread; if that fails it is gone already.
-        let _ = UnixStream::connect(&self.path);
-        if let Some(thread) = self.thread.take() {
+        // A connection wakes the accepting thread. Where the socket file is gone nobody can wake it: waiting for it would be
+        // for ever, and it holds nothing but the listener.
+        let woken = UnixStream::connect(&self.path).is_ok();
+        if let Some(thread) = self.thread.take().filter(|_| woken) {
             let _ = thread.join();
         }
         let _ = fs::remove_file(&self.path);

@@ -120,6 +120,7 @@ async fn refused_with(scene: &Scene, codes: &[ProblemCode]) -> kms_wire::Problem
     }
 }
 
+/// Asks until there are keys.
 async fn granted_again(scene: &Scene) {
     let end = Instant::now() + PATIENCE;
     while let Err(problem) = scene.request(&scene.spec()).await {
@@ -130,8 +131,8 @@ async fn granted_again(scene: &Scene) {
 
 #[tokio::test]
 async fn an_endpoint_that_fails_in_any_way_stops_releases_until_it_is_back() {
-    let (scene, proxy) = through_proxy(3).await;
-    scene.granted().await;
+    let (scene, proxy) = through_proxy(5).await;
+    granted_again(&scene).await;
     for mode in [Mode::Hang, Mode::Garbage, Mode::ServerError, Mode::TruncatedJson] {
         proxy.set(mode);
         let problem = refused_with(&scene, &[ProblemCode::ChainUnavailable, ProblemCode::ChainStale]).await;
@@ -163,13 +164,13 @@ async fn c1_an_endpoint_of_another_chain_stops_a_node_from_starting() {
 
 #[tokio::test]
 async fn c5_a_chain_that_stands_still_is_stale() {
-    let node = unlimited(NodeOptions::default()).set("chain", "max_head_age_s", 2);
+    let node = unlimited(NodeOptions::default()).set("chain", "max_head_age_s", 5);
     let scene = Scene::with(NetworkOptions {
         node: Some(node),
         ..NetworkOptions::default()
     })
     .await;
-    scene.granted().await;
+    granted_again(&scene).await;
     scene
         .network
         .anvil()
@@ -193,11 +194,11 @@ async fn c5_a_chain_that_stands_still_is_stale() {
 #[tokio::test]
 async fn a_chain_that_is_gone_and_comes_back() {
     let mut scene = Scene::with(NetworkOptions {
-        node: Some(unlimited(NodeOptions::default()).set("chain", "max_head_age_s", 3)),
+        node: Some(unlimited(NodeOptions::default()).set("chain", "max_head_age_s", 5)),
         ..NetworkOptions::default()
     })
     .await;
-    scene.granted().await;
+    granted_again(&scene).await;
     scene.network.anvil_mut().process().pause().unwrap();
     let problem = refused_with(&scene, &[ProblemCode::ChainUnavailable, ProblemCode::ChainStale]).await;
     assert_eq!(problem.status, 503);

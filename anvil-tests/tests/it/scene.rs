@@ -148,9 +148,13 @@ impl Scene {
     }
 
     pub(crate) async fn challenge(&self) -> ChallengeResponse {
-        let answer = self.client.post(self.url("/v1/challenges")).send().await.unwrap();
-        assert_eq!(answer.status(), 200, "{}", answer.text().await.unwrap());
-        answer.json().await.unwrap()
+        self.try_challenge()
+            .await
+            .unwrap_or_else(|problem| panic!("expected a challenge, got {problem:?}"))
+    }
+
+    async fn try_challenge(&self) -> Result<ChallengeResponse, Problem> {
+        read(self.client.post(self.url("/v1/challenges")).send().await.unwrap()).await
     }
 
     /// Evidence of `td` over a challenge, whole and right.
@@ -213,7 +217,7 @@ impl Scene {
 
     /// The whole of it: challenge, quote, request.
     pub(crate) async fn keys_of(&self, spec: &AppSpec, td: &SoftTd) -> Result<Release, Problem> {
-        let challenge = self.challenge().await;
+        let challenge = self.try_challenge().await?;
         self.send(self.draft(spec, td, &challenge)).await
     }
 

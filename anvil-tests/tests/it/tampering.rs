@@ -65,7 +65,7 @@ async fn a_request_bent_in_one_place() {
     assert_eq!(check(&problem), (failed, "B6"), "instance seed: {problem:?}");
 
     let problem = bent(&scene, |e| {
-        e.quote = Blob::new([e.quote.as_bytes(), &[0]].concat()).unwrap()
+        e.quote = Blob::new([e.quote.as_bytes(), &[1]].concat()).unwrap()
     })
     .await;
     assert_eq!(check(&problem), (failed, "Q8"), "trailing byte: {problem:?}");
