@@ -66,6 +66,7 @@ abstract contract Governed is
         if (_upgradesDisabled) revert UpgradesAreDisabled();
     }
 
+    // S3: asks for no delay and no second voice; a restriction that had to wait would leave the door open meanwhile.
     function _checkRestrictor() internal view {
         if (msg.sender != owner() && msg.sender != _guardian) revert NotOwnerOrGuardian(msg.sender);
     }
