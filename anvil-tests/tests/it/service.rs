@@ -80,11 +80,7 @@ async fn k7_no_released_key_is_missing_from_the_log_after_kill_9() {
         scene.network.nodes().push(node);
         scene.client = scene.network.node().unwrap().client().unwrap();
         for position in &released {
-            let path = format!(
-                "/v1/log/entries?start={}&end={}",
-                position.index,
-                position.index + 1
-            );
+            let path = format!("/v1/log/entries?start={}&count=1", position.index);
             let page: serde_json::Value = scene
                 .client
                 .get(scene.url(&path))
