@@ -2,7 +2,7 @@
 //! it sends the next.
 
 use super::{COMPOSE, evidence::Requester, percentile, rounded};
-use crate::{Network, Node};
+use crate::{Network, Node, process::Process};
 use anyhow::{Context, Result, bail, ensure};
 use http_body_util::{BodyExt, Full};
 use hyper::{Request, StatusCode, body::Bytes, client::conn::http1::SendRequest};
@@ -42,10 +42,11 @@ pub(super) async fn measure(network: &mut Network, figures: &mut Map<String, Val
     eprintln!("bench: making {REQUESTS} requests");
     let bodies = make(&requester, &tls, port, REQUESTS).await?;
     eprintln!("bench: firing them over {CONNECTIONS} connections");
+    let before = node_process(network)?.cpu_time()?;
     let run = fire(&tls, port, bodies).await?;
+    let spent = node_process(network)?.cpu_time()?.saturating_sub(before);
     let mut times: Vec<f64> = run.times.iter().map(|time| time.as_secs_f64() * 1e3).collect();
-    let node = network.nodes().first_mut().context("node")?;
-    let resident = node.process().resident_bytes()? as f64 / 1e6;
+    let resident = node_process(network)?.resident_bytes()? as f64 / 1e6;
     figures.insert(
         "releases_per_s".to_owned(),
         rounded(REQUESTS as f64 / run.took.as_secs_f64()),
@@ -54,8 +55,14 @@ pub(super) async fn measure(network: &mut Network, figures: &mut Map<String, Val
     figures.insert("release_p99_ms".to_owned(), rounded(percentile(&mut times, 99.0)));
     figures.insert("release_connections".to_owned(), json!(CONNECTIONS));
     figures.insert("release_requests".to_owned(), json!(REQUESTS));
+    let each = spent.as_secs_f64() * 1e6 / REQUESTS as f64;
+    figures.insert("node_cpu_us_per_release".to_owned(), rounded(each));
     figures.insert("node_rss_mb".to_owned(), rounded(resident));
     Ok(())
+}
+
+fn node_process(network: &mut Network) -> Result<&mut Process> {
+    Ok(network.nodes().first_mut().context("node")?.process())
 }
 
 /// A client that accepts this node's KMS alone.
