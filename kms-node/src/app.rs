@@ -84,6 +84,7 @@ impl App {
     }
 
     /// Runs work that keeps a core busy off the threads that serve connections, no more of it at once than there are cores.
+    /// Inline it halved the releases a second: the log writer waited behind it for its turn on the reactor.
     pub(crate) async fn compute<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,

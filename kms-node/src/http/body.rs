@@ -1,6 +1,7 @@
 //! Bodies and query strings: read within a bound and a time, then parsed; what does not fit is a problem document.
 
 use super::{App, problem::ApiError};
+use crate::metrics::Stage;
 use axum::{
     body::Bytes,
     extract::{FromRequest, FromRequestParts, Query, Request},
@@ -9,7 +10,7 @@ use axum::{
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use kms_wire::ProblemCode;
 use serde::de::DeserializeOwned;
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 use tokio::sync::OwnedSemaphorePermit;
 
 /// Bodies above this, or of a length that is not declared, wait in line for memory. Usual requests are a quarter of it.
@@ -33,6 +34,7 @@ impl<T: DeserializeOwned, const MAX: usize> FromRequest<Arc<App>> for Json<T, MA
             return Err(ApiError::malformed("content-type: expected application/json"));
         }
         let (bytes, room) = read::<MAX>(request, app).await?;
+        let mut at = Instant::now();
         let value = serde_json::from_slice(&bytes).map_err(|error| {
             // The parser's message may repeat a value; it is cut, and the request is the asker's own.
             let message: String = error
@@ -43,6 +45,7 @@ impl<T: DeserializeOwned, const MAX: usize> FromRequest<Arc<App>> for Json<T, MA
                 .collect();
             ApiError::malformed(format!("body: {message}"))
         })?;
+        app.metrics.stage(Stage::Decode, &mut at);
         Ok(Self(value, room))
     }
 }

@@ -167,12 +167,11 @@ async fn take_turn(
     connection: &mut AnyConnection,
     known: Option<Frontier>,
 ) -> Result<(Frontier, UnixTime), StoreError> {
-    sqlx::query::<Any>("UPDATE log_head SET turn = turn + 1 WHERE id = 1")
-        .execute(&mut *connection)
-        .await?;
-    let row = sqlx::query::<Any>("SELECT size, root, signed_at, signature FROM log_head WHERE id = 1")
-        .fetch_one(&mut *connection)
-        .await?;
+    let row = sqlx::query::<Any>(
+        "UPDATE log_head SET turn = turn + 1 WHERE id = 1 RETURNING size, root, signed_at, signature",
+    )
+    .fetch_one(&mut *connection)
+    .await?;
     let Some(head) = read_head(&row)? else {
         return Ok((Frontier::default(), UnixTime(0)));
     };

@@ -229,9 +229,16 @@ async fn both_http_versions_answer_and_metrics_count() {
         (response.version(), response.status().as_u16()),
         (reqwest::Version::HTTP_11, 200)
     );
+    let boot = crate::support::app_boot(1, 1);
+    let tag = kms_types::ReportTag::Release;
+    let asking = client
+        .evidence(&world, &world.td(&boot), boot.instance_seed, tag)
+        .await;
+    client.app_keys(&asking.evidence).await.unwrap();
     let metrics = client.get("/metrics").await.text().await.unwrap();
     for line in [
         "kedge_kms_requests_total{route=\"/v1/meta\",status=\"200\"} 2",
+        "kedge_kms_stage_seconds_count{stage=\"decode\"} 1",
         "kedge_kms_node_allowed 1",
         "kedge_kms_chain_head_number 100",
     ] {
