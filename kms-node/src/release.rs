@@ -114,7 +114,10 @@ impl App {
             keys,
             ..
         } = prepared;
-        let described = attestation::describe(evidence.quote.as_bytes()).map_err(Refusal::from)?;
+        let described = self
+            .verifier
+            .describe(evidence.quote.as_bytes())
+            .map_err(Refusal::from)?;
         let roots = trust_roots(&network);
         named_root(&described, &roots)?;
         let key = CollateralKey {

@@ -1,9 +1,10 @@
 //! [`VerifiedTd`]: a TD whose quote was verified. There is one function that makes one, [`Verifier::verify`].
 
 use crate::{
-    AttestationError, Collateral, TrustRoots, body,
+    AttestationError, Collateral, QuoteDescription, TrustRoots, body,
     cache::{Certifications, Key, check_signature},
     certify::{Certified, certify},
+    describe::Platforms,
     quote::Quote,
     roots::SignedRoots,
 };
@@ -67,6 +68,7 @@ pub struct VerifiedTd {
 #[derive(Debug)]
 pub struct Verifier {
     certifications: Certifications,
+    platforms: Platforms,
     signed_roots: SignedRoots,
 }
 
@@ -75,8 +77,17 @@ impl Verifier {
     pub fn new(capacity: usize) -> Self {
         Self {
             certifications: Certifications::new(capacity),
+            platforms: Platforms::new(capacity),
             signed_roots: SignedRoots::new(),
         }
+    }
+
+    /// As [`crate::describe`], remembering what the chains of known platforms say.
+    ///
+    /// # Errors
+    /// As [`crate::describe`].
+    pub fn describe(&self, quote: &[u8]) -> Result<QuoteDescription, AttestationError> {
+        self.platforms.describe(quote)
     }
 
     /// Verifies a quote at `now` (see [`crate::verification_time`]). The answer is the same whether the certification

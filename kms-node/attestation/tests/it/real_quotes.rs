@@ -156,6 +156,10 @@ fn q6_enclave_quotes_are_refused() {
 fn descriptions_name_platform_and_authority() {
     for (sample, version) in [(&*V4, 4), (&*V5, 5)] {
         let description = describe(&sample.quote).unwrap();
+        let verifier = Verifier::new(1);
+        for _read_then_remembered in 0..2 {
+            assert_eq!(verifier.describe(&sample.quote).unwrap(), description);
+        }
         assert_eq!(description.version, version);
         assert_eq!(description.pck_ca, PckCa::Platform);
         assert_eq!(description.fmspc, verify(sample, sample.now).unwrap().fmspc());
