@@ -41,7 +41,7 @@ impl LogReader {
         Ok(read_head(&row)?)
     }
 
-    /// Entries from `start`, at most `count` and [`MAX_PAGE`], of one app or of all.
+    /// Entries from `start`, at most `count` and 256, of one app or of all.
     ///
     /// # Errors
     /// When the database fails.

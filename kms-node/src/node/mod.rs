@@ -1,0 +1,182 @@
+//! Starts a node: store, keys, chain, log, listener; and stops it in the other order.
+
+mod error;
+mod parts;
+
+pub use error::StartError;
+
+use crate::{
+    app::App,
+    authority::Authority,
+    config::{Config, Seal},
+    http::{self, ServeLimits},
+    log::ReleaseLog,
+    root::INTEL_ROOT,
+    selfcheck,
+    store::{FloorStore, Store},
+    tls::{self, NodeCertificate},
+};
+use authority_bridge::{Bridge, Clock};
+use kms_protocol::Epochs;
+use parts::{HeadSigner, UPKEEP, app, bridge_config, io_error, open_root, open_store, own_evidence, upkeep};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+use td_quote::Td;
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+use tokio_rustls::TlsAcceptor;
+
+/// How long a development node waits for the chain before it opens its root.
+const CHAIN_WAIT: Duration = Duration::from_secs(30);
+
+/// What a node is given.
+pub struct Deps {
+    /// The TD it runs in.
+    pub td: Arc<dyn Td>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Starts nodes.
+#[derive(Debug)]
+pub struct Node;
+
+/// A node that serves.
+pub struct RunningNode {
+    address: SocketAddr,
+    app: Arc<App>,
+    stop: watch::Sender<bool>,
+    serving: JoinHandle<()>,
+    tasks: Vec<JoinHandle<()>>,
+    log_writer: JoinHandle<()>,
+}
+
+impl Node {
+    /// Starts a node that asks the chain in its configuration.
+    ///
+    /// # Errors
+    /// When a part does not start; nothing is left running.
+    pub async fn start(config: Config, deps: Deps) -> Result<RunningNode, StartError> {
+        config.check()?;
+        let store = open_store(&config).await?;
+        let floors = Arc::new(FloorStore::new(store.clone(), config.chain.chain_id));
+        let bridge = Bridge::start(bridge_config(&config)?, floors, Arc::clone(&deps.clock)).await?;
+        if config.keys.seal == Seal::Keyfile {
+            // K4: the file with the key lies beside the root, so the network must be proven to be for development first.
+            bridge.ready(CHAIN_WAIT).await?;
+        }
+        Self::start_with(config, deps, store, Arc::new(bridge)).await
+    }
+
+    /// Starts a node that asks another authority. The release path is the same.
+    ///
+    /// # Errors
+    /// As [`Node::start`].
+    pub async fn start_with(
+        config: Config,
+        deps: Deps,
+        store: Store,
+        authority: Arc<dyn Authority>,
+    ) -> Result<RunningNode, StartError> {
+        config.check()?;
+        if config.keys.seal == Seal::Keyfile && authority.network()?.attestation_roots.contains(&INTEL_ROOT) {
+            return Err(StartError::NotDevelopment {
+                contract: config.chain.contract,
+            });
+        }
+        let epochs = Epochs::new(open_root(&config, &deps.td).await?);
+        let keys = Arc::clone(epochs.newest_first().next().ok_or(StartError::NoEpoch)?);
+        let own = own_evidence(&config, &deps.td)?;
+        let signer = Arc::new(HeadSigner {
+            keys: Arc::clone(&keys),
+            clock: Arc::clone(&deps.clock),
+        });
+        let (log, log_writer) = ReleaseLog::start(store.clone(), signer).await?;
+        let certificate = Arc::new(NodeCertificate::issue(
+            &keys,
+            &config.server.names,
+            deps.clock.now(),
+        )?);
+        let acceptor = TlsAcceptor::from(Arc::new(tls::server(Arc::clone(&certificate))?));
+        let listener = TcpListener::bind(config.server.listen).await;
+        let listener = listener.map_err(io_error(format!("listen on {}", config.server.listen)))?;
+        let address = listener
+            .local_addr()
+            .map_err(io_error("address of the listener".to_owned()))?;
+        let app = Arc::new(app(config, deps, store, authority, epochs, log)?);
+        let (stop, stopped) = watch::channel(false);
+        let limits = ServeLimits {
+            connections: app.config.server.max_connections,
+            read_timeout: app.config.server.read_timeout(),
+            drain_timeout: Duration::from_millis(app.config.server.drain_timeout_ms),
+        };
+        let gauge = app.metrics.connections.clone();
+        let router = http::router(Arc::clone(&app));
+        let serving = tokio::spawn(http::serve(
+            listener,
+            acceptor,
+            router,
+            limits,
+            gauge,
+            stopped.clone(),
+        ));
+        let tasks = vec![
+            tokio::spawn(selfcheck::run(Arc::clone(&app), own, stopped.clone())),
+            tokio::spawn(upkeep(Arc::clone(&app), keys, certificate, stopped)),
+        ];
+        tracing::info!(%address, "listening");
+        Ok(RunningNode {
+            address,
+            app,
+            stop,
+            serving,
+            tasks,
+            log_writer,
+        })
+    }
+}
+
+impl RunningNode {
+    /// Where it listens.
+    pub const fn addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Whether it may release, and why not.
+    pub fn standing(&self) -> Result<(), String> {
+        match self.app.standing.get() {
+            crate::standing::Standing::Allowed(_) => Ok(()),
+            crate::standing::Standing::Not(why) => Err(why),
+        }
+    }
+
+    /// Lets requests under way finish, then stops everything.
+    pub async fn shutdown(self) {
+        let Self {
+            app,
+            stop,
+            serving,
+            tasks,
+            log_writer,
+            ..
+        } = self;
+        app.draining.store(true, Ordering::Relaxed);
+        stop.send_replace(true);
+        for task in std::iter::once(serving).chain(tasks) {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "a task of the node failed");
+            }
+        }
+        app.authority.stop().await;
+        let store = app.store.clone();
+        // The writer ends with the last handle to the log; a connection that was cut off may hold one a moment longer.
+        drop(app);
+        if tokio::time::timeout(UPKEEP, log_writer).await.is_err() {
+            tracing::warn!("the log writer was still waiting for entries");
+        }
+        store.close().await;
+        tracing::info!("stopped");
+    }
+}

@@ -1,0 +1,178 @@
+//! The parts of a node, each from its section of the configuration, and their upkeep.
+
+use super::{Deps, StartError};
+use crate::{
+    app::App,
+    authority::Authority,
+    collateral::{CollateralCache, PcsClient},
+    config::Config,
+    limits::Limits,
+    log::{LogReader, ReleaseLog, TreeSigner},
+    metrics::Metrics,
+    root,
+    selfcheck::OwnEvidence,
+    standing::StandingCell,
+    store::{FloorStore, Store, StoreError},
+    tls::NodeCertificate,
+};
+use attestation::Verifier;
+use authority_bridge::{BridgeConfig, Clock};
+use kms_keys::EpochKeys;
+use kms_protocol::{Challenges, Epochs};
+use kms_wire::UnixTime;
+use std::{
+    io,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
+use td_quote::Td;
+use tokio::sync::{Semaphore, watch};
+use url::Url;
+use zeroize::Zeroizing;
+
+/// Certifications of platforms that are remembered.
+const CERTIFICATIONS: usize = 4096;
+/// Requests near the largest size in work at once: some 75 MB.
+const LARGE_BODIES: usize = 32;
+/// How often old state is let go.
+pub(super) const UPKEEP: Duration = Duration::from_secs(5);
+const RENEW_CERTIFICATE: Duration = Duration::from_secs(86_400);
+
+pub(super) async fn open_store(config: &Config) -> Result<Store, StoreError> {
+    let database = &config.database;
+    Store::open(
+        &database.url,
+        database.max_connections,
+        Duration::from_millis(database.timeout_ms),
+    )
+    .await
+}
+
+pub(super) async fn open_root(config: &Config, td: &Arc<dyn Td>) -> Result<Vec<EpochKeys>, StartError> {
+    let (config, td) = (config.clone(), Arc::clone(td));
+    let opened = tokio::task::spawn_blocking(move || root::open(&config, &*td)).await;
+    Ok(opened.map_err(|error| io_error("root file".to_owned())(io::Error::other(error)))??)
+}
+
+pub(super) fn own_evidence(config: &Config, td: &Arc<dyn Td>) -> Result<OwnEvidence, StartError> {
+    let path = &config.td.image_proof_file;
+    let image_proof = if path.as_os_str().is_empty() {
+        Vec::new()
+    } else {
+        std::fs::read(path).map_err(io_error(format!("td.image_proof_file {}", path.display())))?
+    };
+    Ok(OwnEvidence {
+        td: Arc::clone(td),
+        image_proof,
+        seed: config.td.seed()?,
+    })
+}
+
+pub(super) fn app(
+    config: Config,
+    deps: Deps,
+    store: Store,
+    authority: Arc<dyn Authority>,
+    epochs: Epochs,
+    log: ReleaseLog,
+) -> Result<App, StartError> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    Ok(App {
+        authority,
+        challenges: Challenges::new(&Zeroizing::new(rand::random())),
+        epochs,
+        verifier: Verifier::new(CERTIFICATIONS),
+        collateral: Arc::new(collateral(&config, &store)?),
+        reader: LogReader::new(&store),
+        store,
+        log,
+        limits: Limits::new(&config.limits),
+        metrics: Metrics::new().map_err(|error| StartError::Metrics(error.to_string()))?,
+        in_flight: Semaphore::new(config.server.max_in_flight),
+        large_bodies: Arc::new(Semaphore::new(LARGE_BODIES)),
+        cpu: Arc::new(Semaphore::new(cores)),
+        standing: StandingCell::default(),
+        clock: deps.clock,
+        draining: AtomicBool::new(false),
+        config,
+    })
+}
+
+fn collateral(config: &Config, store: &Store) -> Result<CollateralCache, StartError> {
+    let section = &config.collateral;
+    let root_crl = (!section.root_crl_url.is_empty())
+        .then(|| Url::parse(&section.root_crl_url))
+        .transpose()?;
+    let timeout = Duration::from_millis(section.request_timeout_ms);
+    let client = PcsClient::new(&Url::parse(&section.pcs_url)?, root_crl.as_ref(), timeout)?;
+    let floors = FloorStore::new(store.clone(), config.chain.chain_id);
+    CollateralCache::new(
+        client,
+        &section.cache_dir,
+        floors,
+        section.refresh_before_s,
+        section.refresh_every_s,
+    )
+    .map_err(io_error(format!(
+        "collateral.cache_dir {}",
+        section.cache_dir.display()
+    )))
+}
+
+pub(super) fn bridge_config(config: &Config) -> Result<BridgeConfig, StartError> {
+    let chain = &config.chain;
+    let mut bridge = BridgeConfig::new(chain.chain_id, chain.contract, Url::parse(&chain.http)?);
+    bridge.ws = (!chain.ws.is_empty())
+        .then(|| Url::parse(&chain.ws))
+        .transpose()?;
+    bridge.max_head_age_s = chain.max_head_age_s;
+    bridge.request_timeout = Duration::from_millis(chain.request_timeout_ms);
+    bridge.poll_interval = Duration::from_millis(chain.poll_interval_ms);
+    bridge.gas_limit = chain.gas_limit;
+    bridge.development = chain.development;
+    Ok(bridge)
+}
+
+pub(super) fn io_error(what: String) -> impl FnOnce(io::Error) -> StartError {
+    move |source| StartError::Io { what, source }
+}
+
+/// Signs tree heads with the log key of the newest epoch.
+pub(super) struct HeadSigner {
+    pub(super) keys: Arc<EpochKeys>,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+impl TreeSigner for HeadSigner {
+    fn sign(&self, bytes: &[u8]) -> [u8; 64] {
+        self.keys.sign_log(bytes)
+    }
+    fn now(&self) -> UnixTime {
+        self.clock.now()
+    }
+}
+
+pub(super) async fn upkeep(
+    app: Arc<App>,
+    keys: Arc<EpochKeys>,
+    certificate: Arc<NodeCertificate>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let mut tick = tokio::time::interval(UPKEEP);
+    let mut renew =
+        tokio::time::interval_at(tokio::time::Instant::now() + RENEW_CERTIFICATE, RENEW_CERTIFICATE);
+    loop {
+        tokio::select! {
+            _ = tick.tick() => {
+                app.metrics.upkeep();
+                app.limits.forget_silent();
+            }
+            _ = renew.tick() => {
+                if let Err(error) = certificate.renew(&keys, &app.config.server.names, app.clock.now()) {
+                    tracing::error!(%error, "the node's certificate is not renewed");
+                }
+            }
+            _ = stop.wait_for(|stop| *stop) => break,
+        }
+    }
+}
