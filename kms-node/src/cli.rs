@@ -9,7 +9,7 @@ use authority_bridge::SystemClock;
 use clap::{Parser, Subcommand};
 use std::{
     error::Error,
-    io::{self, Write},
+    io::{self, IsTerminal, Write},
     path::PathBuf,
     process::ExitCode,
     sync::Arc,
@@ -119,6 +119,7 @@ fn start_logging(config: &Config) -> Result<(), Box<dyn Error + Send + Sync>> {
     let filter = EnvFilter::try_new(&config.log.filter)?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(io::stderr().is_terminal())
         .with_writer(io::stderr);
     match config.log.format {
         LogFormat::Text => builder.try_init(),
