@@ -36,8 +36,11 @@ fn table(text: &str) -> BTreeMap<String, Row> {
         .collect()
 }
 
+/// Crates by name, each with its folder and the crates it depends on.
+type Workspace = BTreeMap<String, (String, BTreeSet<String>)>;
+
 /// Normal and build dependencies inside the workspace, by crate.
-fn workspace_edges(metadata: &Metadata) -> BTreeMap<String, (String, BTreeSet<String>)> {
+fn workspace_edges(metadata: &Metadata) -> Workspace {
     let own: BTreeSet<&str> = metadata
         .workspace_packages()
         .iter()
@@ -64,10 +67,7 @@ fn workspace_edges(metadata: &Metadata) -> BTreeMap<String, (String, BTreeSet<St
         .collect()
 }
 
-fn violations(
-    table: &BTreeMap<String, Row>,
-    workspace: &BTreeMap<String, (String, BTreeSet<String>)>,
-) -> Vec<String> {
+fn violations(table: &BTreeMap<String, Row>, workspace: &Workspace) -> Vec<String> {
     let mut found = Vec::new();
     for (name, (folder, edges)) in workspace {
         let Some(row) = table.get(name) else {
@@ -104,10 +104,7 @@ fn repository() -> std::path::PathBuf {
         .to_path_buf()
 }
 
-fn read() -> (
-    BTreeMap<String, Row>,
-    BTreeMap<String, (String, BTreeSet<String>)>,
-) {
+fn read() -> (BTreeMap<String, Row>, Workspace) {
     let text = std::fs::read_to_string(repository().join("docs/architecture.md")).unwrap();
     let metadata = MetadataCommand::new()
         .current_dir(repository())

@@ -164,7 +164,7 @@ async fn q7_a_challenge_is_good_once_and_at_its_own_node() {
     let challenge = scene.challenge().await;
     let draft = scene.draft(&scene.spec(), &td, &challenge);
     let replay = again(&draft);
-    scene.send(draft).await.ok().expect("the first use");
+    assert!(scene.send(draft).await.is_ok(), "the first use");
     let problem = refused(scene.send(replay).await);
     assert_eq!(problem.code, ProblemCode::StaleChallenge, "{problem:?}");
 
