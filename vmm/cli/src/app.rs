@@ -52,7 +52,7 @@ pub(crate) async fn run(state: &Path, command: App, output: &Output) -> Result<(
         } => change(state, app, &what, Change::Allow { until }, &target, output).await,
         App::Revoke { app, what, target } => change(state, app, &what, Change::Revoke, &target, output).await,
         App::Show { app, target } => {
-            let at = Connection::open(state, &target, Role::AppOwner).await?;
+            let at = Connection::open(state, &target, Role::Reader).await?;
             show(&at, app, output).await
         }
     }
@@ -221,6 +221,7 @@ impl Send<'_> {
 
 async fn show(at: &Connection, app: AppId, output: &Output) -> Result<()> {
     let to = address(app);
+    at.require_contract(to).await?;
     let id = Address::from(app.to_bytes());
     let registered = at
         .ask(at.authority, &kms::registeredAppsCall { appId: id })
@@ -228,7 +229,7 @@ async fn show(at: &Connection, app: AppId, output: &Output) -> Result<()> {
     let owner = at
         .ask(to, &authority::ownerCall {})
         .await
-        .with_context(|| format!("{app} has no authority contract"))?;
+        .with_context(|| format!("{app}: expected an app, as `kedge app create` prints it"))?;
     let rows = [
         ("app", json!(app)),
         ("registered", json!(registered)),
@@ -294,8 +295,13 @@ async fn compose_hashes(at: &Connection, to: ChainAddress) -> Result<Value> {
         let grant = at
             .ask(to, &authority::composeHashGrantCall { composeHash: hash })
             .await?;
-        let until = (grant._2 != 0).then_some(grant._2);
-        found.push(json!({ "hash": hash, "allowed": allowed, "not_before": grant._1, "valid_until": until }));
+        let given = |time: u64| (time != 0).then_some(time);
+        found.push(json!({
+            "hash": hash,
+            "allowed": allowed,
+            "not_before": given(grant._1),
+            "valid_until": given(grant._2),
+        }));
     }
     Ok(found.into())
 }
@@ -332,7 +338,9 @@ pub(crate) fn document(compose: &Compose) -> Result<ComposeHash> {
                     file.display()
                 );
             }
-            Ok(ComposeHash::of(&std::fs::read(file)?))
+            let bytes =
+                std::fs::read(file).with_context(|| format!("compose document {}", file.display()))?;
+            Ok(ComposeHash::of(&bytes))
         }
         _ => bail!("expected --compose or --compose-hash"),
     }

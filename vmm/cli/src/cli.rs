@@ -9,7 +9,9 @@ const EXIT_CODES: &str = "Exit codes:
   1  it failed
   2  the command line is wrong
   3  it was refused: by a contract, by the KMS, or a check did not hold
-  4  the network, the chain or the KMS cannot be reached";
+  4  the network, the chain or the KMS cannot be reached
+`kedge verify` ends as `tdxctl verify` does: 0 every check holds, 1 refused, 2 could not ask, 64 wrong
+command line or input file.";
 
 /// Key release for confidential VMs under a smart contract.
 #[derive(Debug, Parser)]
@@ -48,6 +50,9 @@ pub enum Command {
     #[command(subcommand)]
     Kms(Kms),
     /// Checks a quote offline, as `tdxctl verify` does: every check, expected and actual.
+    ///
+    /// Arguments, output and exit codes are those of `tdxctl verify`: 0 every check holds, 1 refused, 2 could not ask,
+    /// 64 wrong command line or input file.
     #[command(disable_help_flag = true)]
     Verify {
         /// Arguments of `tdxctl verify`.

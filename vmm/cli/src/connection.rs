@@ -28,6 +28,8 @@ pub(crate) enum Role {
     NetworkOwner,
     /// Who owns apps.
     AppOwner,
+    /// Nobody: the command only asks.
+    Reader,
 }
 
 /// A chain, a network on it, and a key.
@@ -79,7 +81,13 @@ impl Connection {
                 state: state.to_owned(),
                 wait: !target.no_wait,
             }),
-            _ => Err(Unreachable("the chain does not answer".to_owned()).into()),
+            // The endpoint is not repeated: it may hold a credential.
+            Ok(Err(_)) | Err(_) => Err(Unreachable(if target.rpc.is_some() {
+                "the chain does not answer: expected a JSON-RPC endpoint at --rpc (or KEDGE_RPC)".to_owned()
+            } else {
+                "the development network's chain does not answer: see `kedge dev status`".to_owned()
+            })
+            .into()),
         }
     }
 
@@ -105,14 +113,20 @@ impl Connection {
     }
 
     /// Anything can be sent to an address without code, and does nothing.
-    async fn require_contract(&self, address: ChainAddress) -> Result<()> {
+    ///
+    /// # Errors
+    /// [`Refused`] when there is no code.
+    pub(crate) async fn require_contract(&self, address: ChainAddress) -> Result<()> {
         let asked = self
             .sender
             .provider()
             .get_code_at(Address::from(address.to_bytes()))
             .await;
         if asked.context("the chain does not answer")?.is_empty() {
-            return Err(Refused(format!("there is no contract at {address}")).into());
+            return Err(Refused(format!(
+                "there is no contract at {address}: is it the right address, on this chain?"
+            ))
+            .into());
         }
         Ok(())
     }
@@ -155,18 +169,27 @@ pub(crate) enum Effect {
 
 fn key(state: &Path, target: &Target, role: Role, dev: bool) -> Result<PrivateKeySigner> {
     if let Some(name) = &target.key_env {
-        let text = std::env::var(name).with_context(|| format!("environment variable {name}"))?;
+        // Neither the name nor the cause is repeated: the one may be the key itself in the wrong place, and the other
+        // quotes a value that is not text.
+        let text = std::env::var(name).map_err(|_| {
+            anyhow::anyhow!(
+                "--key-env: expected the name of an environment variable that holds the key, got none such"
+            )
+        })?;
         return parse(&text, &format!("environment variable {name}"));
     }
     if let Some(file) = &target.key_file {
         return from_file(file);
+    }
+    if role == Role::Reader {
+        return Ok(PrivateKeySigner::random());
     }
     if !dev {
         return Err(Refused("no key: name one with --key-file or --key-env".to_owned()).into());
     }
     let name = match role {
         Role::NetworkOwner => anvil_tests::NETWORK_OWNER_KEY,
-        Role::AppOwner => anvil_tests::APP_OWNER_KEY,
+        Role::AppOwner | Role::Reader => anvil_tests::APP_OWNER_KEY,
     };
     from_file(&state.join(name))
 }

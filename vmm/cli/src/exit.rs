@@ -18,9 +18,25 @@ pub struct Unreachable(pub String);
 #[error("{0}")]
 pub struct Told(pub String);
 
+/// `tdxctl verify` did not say that every check holds. Its exit codes are `tdxctl`'s, not those of the other commands.
+#[derive(Debug, thiserror::Error)]
+pub enum Verdict {
+    /// It ended with this exit code, and said why.
+    #[error("tdxctl verify ended with exit code {0}")]
+    Said(u8),
+    /// It did not start, or did not end by itself.
+    #[error("tdxctl verify: {0}")]
+    NotRun(String),
+}
+
 /// The exit code for an error; `kedge --help` lists them.
 pub fn code(error: &anyhow::Error) -> u8 {
     for cause in error.chain() {
+        match cause.downcast_ref::<Verdict>() {
+            Some(Verdict::Said(code)) => return *code,
+            Some(Verdict::NotRun(_)) => return tdxctl::exit::COULD_NOT_ASK,
+            None => {}
+        }
         if cause.is::<Refused>() {
             return 3;
         }
@@ -41,11 +57,26 @@ pub fn code(error: &anyhow::Error) -> u8 {
     1
 }
 
+/// Prints what is wrong with a command line, or the help that was asked for, and gives the exit code.
+pub fn usage(error: &clap::Error, json: bool) -> ExitCode {
+    let code = u8::try_from(error.exit_code()).unwrap_or(2);
+    if json && error.use_stderr() {
+        let text = error.render().to_string();
+        let text = text.trim_start_matches("error: ").trim_end();
+        crate::output::line(serde_json::json!({ "ok": false, "exit_code": code, "error": text }));
+    } else {
+        // Nobody is left to tell when the terminal is gone.
+        let _ = error.print();
+    }
+    ExitCode::from(code)
+}
+
 /// Prints an error and gives its exit code.
 pub fn report(error: &anyhow::Error, json: bool) -> ExitCode {
     let code = code(error);
     let text = format!("{error:#}");
-    if json && error.is::<Told>() {
+    let said = matches!(error.downcast_ref(), Some(Verdict::Said(_)));
+    if said || json && error.is::<Told>() {
         return ExitCode::from(code);
     }
     if json {
@@ -82,5 +113,7 @@ mod tests {
             4
         );
         assert_eq!(code(&anyhow::anyhow!("disk full")), 1);
+        assert_eq!(code(&Verdict::Said(64).into()), 64);
+        assert_eq!(code(&Verdict::NotRun("killed".into()).into()), 2);
     }
 }

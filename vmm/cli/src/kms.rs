@@ -6,7 +6,7 @@ use crate::{
     exit::{Refused, Unreachable},
     output::Output,
 };
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use authority_contracts::abi::KmsAuthority as abi;
 use kms_types::KeyEpoch;
 use kms_wire::{EpochIdentity, Meta};
@@ -26,7 +26,7 @@ pub(crate) async fn run(state: &Path, command: Kms, output: &Output) -> Result<(
 }
 
 async fn info(state: &Path, url: Option<String>, target: &Target, output: &Output) -> Result<()> {
-    let at = Connection::open(state, target, Role::NetworkOwner).await?;
+    let at = Connection::open(state, target, Role::Reader).await?;
     let dev = at
         .dev
         .as_ref()
@@ -35,6 +35,9 @@ async fn info(state: &Path, url: Option<String>, target: &Target, output: &Outpu
     let url = url
         .or(dev)
         .ok_or_else(|| Refused("no KMS node: name one with --url".to_owned()))?;
+    if !url.starts_with("https://") && !url.starts_with("http://") {
+        bail!("--url: expected https://HOST:PORT, got {url}");
+    }
     let meta = meta(&url).await?;
     let newest = meta.epochs.first().context("the node names no key epoch")?;
     let recorded = at
@@ -100,8 +103,8 @@ async fn meta(url: &str) -> Result<Meta> {
         .build()?;
     let silent = |error: reqwest::Error| {
         Unreachable(format!(
-            "the KMS does not answer at {url}: {}",
-            error.without_url()
+            "the KMS does not answer at {url}: {:#}",
+            anyhow::Error::new(error.without_url())
         ))
     };
     let mut answer = client

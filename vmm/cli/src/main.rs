@@ -5,7 +5,10 @@ use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let cli = kedge::Cli::parse();
+    let cli = match kedge::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return kedge::exit::usage(&error, std::env::args_os().any(|word| word == "--json")),
+    };
     // Two TLS stacks are linked; whichever builds a client first would otherwise panic over the choice.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let json = cli.json;

@@ -51,7 +51,7 @@ pub(crate) async fn run(state: &Path, command: Os, output: &Output) -> Result<()
             output.result("", &[("os image", json!(hash)), ("allowed", json!(false))]);
         }
         Os::Show { target } => {
-            let at = Connection::open(state, &target, Role::NetworkOwner).await?;
+            let at = Connection::open(state, &target, Role::Reader).await?;
             show(&at, output).await?;
         }
     }

@@ -31,4 +31,12 @@ fn k4_a_key_file_that_others_can_read_is_refused() {
     std::fs::write(&key, "not-a-key-but-nearly").unwrap();
     let error = fails(&state, &arguments, 1);
     assert!(!error.contains("nearly"), "{error}");
+
+    // The key where the name of its variable belongs.
+    let error = fails(
+        &state,
+        &["os", "allow", &image, "--key-env", "a-key-in-the-wrong-place"],
+        1,
+    );
+    assert!(!error.contains("wrong-place"), "{error}");
 }

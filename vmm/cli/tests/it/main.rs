@@ -4,6 +4,7 @@
 mod demo;
 mod dev;
 mod keys;
+mod verify;
 
 use serde_json::Value;
 use std::{
