@@ -208,6 +208,15 @@ impl Prepared {
         node.wait_ready().await
     }
 
+    /// As [`Prepared::run`], for a node whose newest epoch presents another CA than the first one's.
+    ///
+    /// # Errors
+    /// As [`Prepared::run`].
+    pub async fn run_as(mut self, network: &Network, ca_certificate: &str) -> Result<Node> {
+        ca_certificate.clone_into(&mut self.identity.ca_certificate);
+        self.run(network).await
+    }
+
     /// Starts it without waiting.
     ///
     /// # Errors

@@ -299,3 +299,94 @@ async fn an_app_that_was_never_deployed() {
         format!("app_not_deployed: {app}")
     );
 }
+
+#[tokio::test]
+async fn an_advisory_below_up_to_date_that_nobody_accepted_by_name() {
+    let scene = Scene::new().await;
+    published(&scene, TcbStatus::SWHardeningNeeded, &["INTEL-SA-00002"]).await;
+    let status = tcb_status_code(TcbStatus::SWHardeningNeeded);
+    scene.govern(KmsAuthority::allowTcbStatusCall { status }).await;
+    scene
+        .manage(AppAuthority::setRequireTcbUpToDateCall {
+            requireUpToDate: false,
+        })
+        .await;
+    scene.finalize().await;
+    assert_eq!(
+        denied(scene.request(&scene.spec()).await),
+        "advisory_not_accepted: INTEL-SA-00002"
+    );
+    scene
+        .govern(KmsAuthority::setAdvisoryAcceptedCall {
+            advisoryId: "INTEL-SA-00002".to_owned(),
+            accepted: true,
+        })
+        .await;
+    scene.finalize().await;
+    scene.granted().await;
+}
+
+#[tokio::test]
+async fn a_platform_out_of_date_for_longer_than_the_grace_period() {
+    let scene = Scene::new().await;
+    published(&scene, TcbStatus::OutOfDate, &[]).await;
+    let date = scene.network.platform().unwrap().config().published.tcb_date;
+    let status = tcb_status_code(TcbStatus::OutOfDate);
+    scene.govern(KmsAuthority::allowTcbStatusCall { status }).await;
+    scene
+        .manage(AppAuthority::setRequireTcbUpToDateCall {
+            requireUpToDate: false,
+        })
+        .await;
+    scene.finalize().await;
+    assert_eq!(
+        denied(scene.request(&scene.spec()).await),
+        format!("tcb_grace_period_over: {date}")
+    );
+    scene
+        .govern(KmsAuthority::setGracePeriodDaysCall { numberOfDays: 36_500 })
+        .await;
+    scene.finalize().await;
+    scene.granted().await;
+}
+
+#[tokio::test]
+async fn a_module_whose_security_version_is_too_low() {
+    let mut options = anvil_tests::NetworkOptions {
+        node: Some(crate::scene::unlimited(anvil_tests::NodeOptions::default())),
+        ..anvil_tests::NetworkOptions::on_demand()
+    };
+    // The node's own module is newer than the app's.
+    options.platform.hardware.tee_tcb_svn[0] = 7;
+    let scene = Scene::with(options).await;
+    scene
+        .govern(KmsAuthority::setMinTdxModuleSvnCall { svn: 6 })
+        .await;
+    scene.finalize().await;
+    scene.granted().await;
+    scene
+        .network
+        .change_platform(|config| config.hardware.tee_tcb_svn[0] = 5)
+        .unwrap();
+    published(&scene, TcbStatus::UpToDate, &[]).await;
+    assert_eq!(
+        denied(scene.request(&scene.spec()).await),
+        "tdx_module_svn_too_low: 5 < 6"
+    );
+}
+
+#[tokio::test]
+async fn q3_collateral_older_than_the_network_demands() {
+    let scene = Scene::new().await;
+    scene
+        .govern(KmsAuthority::setMinTcbEvaluationDataNumberCall { number: 18 })
+        .await;
+    scene.finalize().await;
+    scene.granted().await;
+    scene
+        .network
+        .change_platform(|config| config.published.tcb_info_evaluation = 17)
+        .unwrap();
+    published(&scene, TcbStatus::UpToDate, &[]).await;
+    assert_eq!(failed_check(scene.request(&scene.spec()).await), "Q3");
+}

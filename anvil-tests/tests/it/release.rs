@@ -1,8 +1,9 @@
 //! Released keys: the same for the same instance, different for everything else, signed and in the log.
 
-use crate::scene::{COMPOSE, Scene, b256, denied};
-use anvil_tests::AppSpec;
+use crate::scene::{COMPOSE, Scene, b256, denied, unlimited};
+use anvil_tests::{Account, AppSpec, NetworkOptions, NodeOptions};
 use authority_contracts::abi::{AppAuthority, KmsAuthority};
+use kms_keys::{EpochKeys, EpochRoot, RootFile, Wrapping, WrappingKey};
 use kms_types::{ComposeHash, KeyEpoch};
 use kms_wire::{ConsistencyProof, InclusionProof, LogEntry, ProblemCode, SignedTreeHead};
 
@@ -57,6 +58,88 @@ async fn an_epoch_that_is_not_there_gives_nothing() {
         let problem = crate::scene::refused(scene.send(draft).await);
         assert_eq!(problem.code, code, "epoch {epoch}: {problem:?}");
     }
+}
+
+#[tokio::test]
+async fn another_epoch_gives_other_keys_and_both_stay_until_the_old_one_is_ended() {
+    let secrets = tempfile::tempdir().unwrap();
+    let keyfile = secrets.path().join("wrapping.key");
+    private_file(&keyfile, &[7; 32]);
+    let node = unlimited(NodeOptions::default())
+        .set("keys", "seal", "keyfile")
+        .set("keys", "keyfile", keyfile.display().to_string());
+    let mut scene = Scene::with(NetworkOptions {
+        node: Some(node),
+        ..NetworkOptions::on_demand()
+    })
+    .await;
+    let first = scene.granted().await;
+
+    // Rotation itself is not built; a root file with a second epoch is what it will leave behind.
+    let prepared = scene.network.nodes().remove(0).kill().unwrap();
+    let root = scene.network.folder().node("kms").join("root.json");
+    let wrapping = Wrapping::Key(WrappingKey::from_file(&keyfile).unwrap());
+    let old = RootFile::read(&root, &wrapping).unwrap();
+    let new = EpochKeys::derive(EpochRoot::generate(KeyEpoch(2), &mut rand::rng())).unwrap();
+    let roots: Vec<&EpochRoot> = old.iter().chain([new.root()]).collect();
+    RootFile::replace(&root, &roots, &wrapping, &mut rand::rng()).unwrap();
+    let public = new.identity();
+    let identity = authority_contracts::EpochIdentity {
+        k256_pubkey: public.k256_public_key,
+        ca: public.kms_identity,
+        hpke_key: public.hpke_public_key,
+    };
+    let owner = scene.network.sender(Account::NetworkOwner).await.unwrap();
+    let authority = scene.network.authority();
+    authority_contracts::deploy::record_key_epoch(&owner, authority, KeyEpoch(2), &identity)
+        .await
+        .unwrap();
+    scene.network.finalize().await.unwrap();
+    let node = prepared
+        .run_as(&scene.network, &public.ca_certificate)
+        .await
+        .unwrap();
+    scene.client = node.client().unwrap();
+    scene.network.nodes().push(node);
+    scene.seen().await;
+
+    let second = scene.granted().await;
+    assert_eq!(second.response.key_epoch, KeyEpoch(2));
+    assert_ne!(first.fingerprints().disk, second.fingerprints().disk);
+    assert_ne!(first.fingerprints().env, second.fingerprints().env);
+    assert_ne!(first.fingerprints().app, second.fingerprints().app);
+
+    let of_epoch_1 = |scene: &Scene, td: &soft_td::SoftTd, mut challenge: kms_wire::ChallengeResponse| {
+        challenge.kms_identity = EpochKeys::derive(RootFile::read(&root, &wrapping).unwrap().remove(0))
+            .unwrap()
+            .identity()
+            .kms_identity;
+        let mut draft = scene.draft(&scene.spec(), td, &challenge);
+        draft.evidence.key_epoch = Some(KeyEpoch(1));
+        draft
+    };
+    let td = scene.network.launch(&scene.spec()).unwrap();
+    let again = of_epoch_1(&scene, &td, scene.challenge().await);
+    let again = scene.send(again).await.ok().unwrap();
+    assert_eq!(first.fingerprints(), again.fingerprints());
+
+    scene.govern(KmsAuthority::setMinKeyEpochCall { epoch: 2 }).await;
+    scene.seen().await;
+    let ended = of_epoch_1(&scene, &td, scene.challenge().await);
+    let problem = crate::scene::refused(scene.send(ended).await);
+    assert_eq!(problem.code, ProblemCode::Denied, "{problem:?}");
+    scene.granted().await;
+}
+
+fn private_file(path: &std::path::Path, bytes: &[u8]) {
+    use std::{io::Write, os::unix::fs::OpenOptionsExt};
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .unwrap();
+    file.write_all(bytes).unwrap();
 }
 
 #[tokio::test]
@@ -257,11 +340,8 @@ async fn an_unregistered_app_and_a_paused_network_get_nothing() {
     scene.seen().await;
     // A paused network pauses its nodes with it.
     let problem = crate::scene::refused(scene.request(&scene.spec()).await);
-    assert!(
-        matches!(problem.code, ProblemCode::NodeNotAllowed | ProblemCode::Denied),
-        "{problem:?}"
-    );
-    assert!(problem.detail.contains("releases_paused"), "{problem:?}");
+    assert_eq!(problem.code, ProblemCode::NodeNotAllowed, "{problem:?}");
+    assert!(problem.detail.contains(": releases_paused"), "{problem:?}");
     scene
         .govern(KmsAuthority::setReleasePausedCall { paused: false })
         .await;

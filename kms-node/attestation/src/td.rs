@@ -82,10 +82,10 @@ impl Verifier {
         }
     }
 
-    /// As [`crate::describe`], remembering what the chains of known platforms say.
+    /// As [`crate::describe()`], remembering what the chains of known platforms say.
     ///
     /// # Errors
-    /// As [`crate::describe`].
+    /// As [`crate::describe()`].
     pub fn describe(&self, quote: &[u8]) -> Result<QuoteDescription, AttestationError> {
         self.platforms.describe(quote)
     }
