@@ -72,6 +72,12 @@ impl Config {
             server.max_connections as u64,
         );
         checker.between(
+            "server.max_connections_per_peer",
+            "1 to 65536",
+            1..=65_536,
+            server.max_connections_per_peer as u64,
+        );
+        checker.between(
             "server.max_in_flight",
             "1 to 65536",
             1..=65_536,
@@ -82,6 +88,12 @@ impl Config {
             "100 to 60000",
             100..=60_000,
             server.read_timeout_ms,
+        );
+        checker.between(
+            "server.idle_timeout_ms",
+            "100 to 600000",
+            100..=600_000,
+            server.idle_timeout_ms,
         );
         checker.between(
             "server.request_timeout_ms",

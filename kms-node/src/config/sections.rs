@@ -45,10 +45,14 @@ section! {
         names: Vec<String>,
         /// Open connections.
         max_connections: usize,
+        /// Open connections of one peer.
+        max_connections_per_peer: usize,
         /// Requests in work.
         max_in_flight: usize,
         /// Bound on handshake, head and body, each.
         read_timeout_ms: u64,
+        /// Bound on a connection without a request.
+        idle_timeout_ms: u64,
         /// Bound on a request.
         request_timeout_ms: u64,
         /// Bound on draining.

@@ -5,6 +5,7 @@ mod edge;
 mod problem;
 mod routes;
 mod serve;
+mod slots;
 
 pub use problem::ApiError;
 pub use routes::openapi;

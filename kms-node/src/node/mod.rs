@@ -109,6 +109,8 @@ impl Node {
         let (stop, stopped) = watch::channel(false);
         let limits = ServeLimits {
             connections: app.config.server.max_connections,
+            connections_per_peer: app.config.server.max_connections_per_peer,
+            idle_timeout: Duration::from_millis(app.config.server.idle_timeout_ms),
             read_timeout: app.config.server.read_timeout(),
             drain_timeout: Duration::from_millis(app.config.server.drain_timeout_ms),
         };
@@ -145,6 +147,9 @@ impl RunningNode {
     }
 
     /// Whether it may release, and why not.
+    ///
+    /// # Errors
+    /// Why it may not release, in words for the operator: not checked yet, its own quote is refused, or the chain denies it or is unknown.
     pub fn standing(&self) -> Result<(), String> {
         match self.app.standing.get() {
             crate::standing::Standing::Allowed(_) => Ok(()),

@@ -198,6 +198,70 @@ async fn k6_connections_above_the_bound_are_closed() {
 }
 
 #[tokio::test]
+async fn k6_connections_without_a_request_end_and_do_not_starve_another() {
+    let settings = "[server]\nmax_connections = 8\nmax_connections_per_peer = 4\nread_timeout_ms = 2000";
+    let world = World::with(settings).await;
+    let mut silent = Vec::new();
+    while let Ok(stream) = raw(&world, TLS13).await {
+        silent.push(stream);
+        assert!(silent.len() <= 4, "more than one peer may hold");
+    }
+    // Another address of the loopback network is another peer.
+    let other = crate::support::client::https(&world.identity)
+        .local_address(std::net::IpAddr::from([127, 0, 0, 2]))
+        .build()
+        .unwrap();
+    let answer = other
+        .get(format!("https://{}/healthz", world.node().addr()))
+        .send();
+    assert_eq!(answer.await.unwrap().status(), 200);
+    for mut stream in silent {
+        let end = tokio::time::timeout(Duration::from_secs(10), stream.read(&mut [0; 16])).await;
+        assert!(
+            !matches!(end, Err(_) | Ok(Ok(1..))),
+            "a silent connection is closed: {end:?}"
+        );
+    }
+    assert_eq!(world.client().get("/healthz").await.status(), 200);
+}
+
+#[tokio::test]
+async fn k6_http2_peer_that_only_keeps_alive_is_closed() {
+    let world = World::with("[server]\nidle_timeout_ms = 300").await;
+    let client = world.client();
+    client.get("/healthz").await;
+    // The client answers pings and keeps its connection; only the node can end it.
+    let open = async {
+        loop {
+            let mut only = client.get("/metrics").await.text().await.unwrap();
+            only.retain(|c| c != '\r');
+            if only.contains("kedge_kms_connections 1\n") {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), open).await.unwrap();
+    let fresh = crate::support::client::https(&world.identity)
+        .http1_only()
+        .pool_max_idle_per_host(0)
+        .build()
+        .unwrap();
+    let closed = async {
+        loop {
+            let url = format!("{}/metrics", client.base);
+            let text = fresh.get(url).send().await.unwrap().text().await.unwrap();
+            if text.contains("kedge_kms_connections 1\n") {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), closed)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
 async fn k6_peer_above_its_rate_is_refused_and_health_is_not() {
     let world = World::with("[limits]\npeer_per_s = 1\npeer_burst = 3").await;
     let client = world.client();
