@@ -12,7 +12,7 @@ PROGRAMS := --bin kedge --bin kms-node --bin soft-td --bin tdxctl
 # cargo-nextest when it is there: faster, and one process a test. Plain `cargo test` runs the same tests.
 NEXTEST := $(shell command -v cargo-nextest >/dev/null 2>&1 && echo yes)
 
-.PHONY: help demo test test-rust test-contracts test-vectors check fmt clippy deny advisories docs contracts contracts-check bench fuzz clean install-demo install-test
+.PHONY: help demo test test-rust test-contracts test-vectors check fmt clippy architecture deny advisories docs contracts contracts-check bench fuzz clean install-demo install-test
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,7 +35,7 @@ test-rust: install-test
 	cargo build --workspace $(PROGRAMS)
 	if [ "$(NEXTEST)" = yes ]; then cargo nextest run --workspace; else cargo test --workspace; fi
 
-check: install-test fmt clippy docs deny contracts-check ## Formatting, lints, documentation, licences, committed contract artifacts
+check: install-test fmt clippy docs architecture deny contracts-check ## Formatting, lints, documentation, architecture, licences, committed contract artifacts
 
 fmt:
 	cargo fmt --all --check
@@ -45,6 +45,9 @@ clippy:
 
 docs:
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
+
+architecture:
+	cargo test --quiet --workspace --test it -- architecture:: security_list::
 
 deny:
 	@if ! command -v cargo-deny >/dev/null 2>&1; then echo ">> installing cargo-deny (licences and sources of dependencies)"; cargo install --quiet --locked cargo-deny --version 0.20.2 --no-default-features; fi
