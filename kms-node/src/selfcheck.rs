@@ -36,10 +36,10 @@ pub(crate) async fn run(app: Arc<App>, evidence: OwnEvidence, mut stop: watch::R
     loop {
         // Without a good quote every new head is a reason to try again.
         if !matches!(record, Some(Ok(_))) || Instant::now() >= quote_at {
+            // Before the quote: what is fetched while it runs is a reason for the next.
+            collateral.borrow_and_update();
             let quoted = quote(&app, &evidence).await;
             quote_at = Instant::now() + if quoted.is_ok() { interval } else { RETRY };
-            // Confirming its own collateral is no reason to quote again.
-            collateral.borrow_and_update();
             record = Some(quoted);
         }
         judge(&app, record.as_ref()).await;

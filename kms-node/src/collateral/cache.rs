@@ -73,7 +73,7 @@ impl CollateralCache {
         })
     }
 
-    /// Counts confirmed changes of collateral.
+    /// Counts what was fetched and differs from what was held, for platform families that had a verified quote.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }
@@ -147,9 +147,13 @@ impl CollateralCache {
         {
             let mut entry = lock(&slot.entry);
             entry.floor = entry.floor.max(number);
-            entry.confirmed = Some(used.id());
+            let is_first = entry.confirmed.replace(used.id()).is_none();
+            let held = entry.current.as_ref().map(|held| held.id());
+            // What was fetched before the first confirmation told nobody.
+            if is_first && held != Some(used.id()) {
+                self.changes.send_modify(|count| *count += 1);
+            }
         }
-        self.changes.send_modify(|count| *count += 1);
         if let Some(disk) = self.disk.clone() {
             let used = Arc::clone(used);
             let written = tokio::task::spawn_blocking(move || disk.save(&key, &used)).await;
@@ -238,7 +242,14 @@ impl CollateralCache {
             Ok(collateral) => {
                 entry.fetched_at = Some(now);
                 entry.failed = None;
+                let held = entry.current.as_ref().map(|held| held.id());
+                let is_news = held != Some(collateral.id());
                 entry.current = Some(collateral);
+                // Q2: collateral that revokes a platform verifies no quote of it, so none confirms it: it must be told now.
+                // K6: families without a verified quote are whatever a forged quote named; those tell nobody.
+                if is_news && entry.confirmed.is_some() {
+                    self.changes.send_modify(|count| *count += 1);
+                }
                 Ok(())
             }
             Err(error) => {

@@ -1,7 +1,7 @@
 //! The collateral cache against a collateral service over HTTP.
 
 use crate::support::{Pcs, install_crypto, platform};
-use attestation::PckCa;
+use attestation::{Collateral, PckCa};
 use axum::{Router, body::Body, extract::State, http::Request, middleware::Next, response::Response};
 use kms_node::{
     collateral::{CollateralCache, CollateralError, CollateralKey, PcsClient},
@@ -60,6 +60,17 @@ impl Service {
         Arc::new(CollateralCache::new(client, &folder, floors, 3600, 3600).unwrap())
     }
 
+    /// Changes what the service serves.
+    fn publish(&self, evaluation: u32) {
+        let next = self
+            .platform
+            .read()
+            .unwrap()
+            .changed(|c| c.published.tcb_info_evaluation = evaluation)
+            .unwrap();
+        *self.platform.write().unwrap() = next;
+    }
+
     fn requests(&self) -> usize {
         self.requests.load(Ordering::Relaxed)
     }
@@ -67,6 +78,27 @@ impl Service {
 
 fn now() -> UnixTime {
     soft_td::pcs::system_clock()()
+}
+
+/// Waits until the cache serves another collateral than `before`.
+async fn replaced(
+    cache: &Arc<CollateralCache>,
+    key: CollateralKey,
+    now: UnixTime,
+    before: [u8; 32],
+) -> Arc<Collateral> {
+    let waiting = async {
+        loop {
+            let served = cache.get(key, now).await.unwrap();
+            if served.id() != before {
+                return served;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), waiting)
+        .await
+        .unwrap()
 }
 
 #[tokio::test]
@@ -165,24 +197,29 @@ async fn refresh_runs_beside_and_replaces() {
     let service = Service::start().await;
     let cache = service.cache(&service.pcs.url).await;
     let first = cache.get(service.key, now()).await.unwrap();
-    let next = service
-        .platform
-        .read()
-        .unwrap()
-        .changed(|c| c.published.tcb_info_evaluation = 21)
-        .unwrap();
-    *service.platform.write().unwrap() = next;
+    service.publish(21);
     let later = UnixTime(now().0 + 3601);
     let served = cache.get(service.key, later).await.unwrap();
     assert_eq!(served.id(), first.id(), "nobody waits for a refresh");
-    let replaced = async {
-        while cache.get(service.key, later).await.unwrap().id() == first.id() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(10), replaced)
-        .await
-        .unwrap();
+    replaced(&cache, service.key, later, first.id()).await;
+}
+
+#[tokio::test]
+async fn q2_new_collateral_is_told_before_any_quote_passes_under_it() {
+    let service = Service::start().await;
+    let cache = service.cache(&service.pcs.url).await;
+    let mut changes = cache.changes();
+    let first = cache.get(service.key, now()).await.unwrap();
+    service.publish(21);
+    let second = replaced(&cache, service.key, UnixTime(now().0 + 3601), first.id()).await;
+    // K6: a family without a verified quote is whatever a forged quote named.
+    assert!(!changes.has_changed().unwrap());
+    cache.confirm(service.key, &first).await.unwrap();
+    assert!(changes.has_changed().unwrap(), "the confirmed one is outdated");
+    changes.mark_unchanged();
+    service.publish(22);
+    replaced(&cache, service.key, UnixTime(now().0 + 7202), second.id()).await;
+    assert!(changes.has_changed().unwrap(), "nothing was verified with it yet");
 }
 
 #[tokio::test]

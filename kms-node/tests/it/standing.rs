@@ -71,18 +71,19 @@ async fn k2_own_quote_is_made_anew_when_collateral_changes() {
         .unwrap();
     *world.platform.write().unwrap() = revoked;
     // The refresh is due a second after the first fetch; requests make the node look.
-    let waiting = async {
+    let asking = async {
         loop {
-            if let Err(problem) = ask(&world).await {
-                return problem;
-            }
+            let _either_way = ask(&world).await;
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };
-    let problem = tokio::time::timeout(Duration::from_secs(15), waiting)
-        .await
-        .unwrap();
-    assert_eq!(problem.check.as_deref(), Some("Q2"), "{problem:?}");
+    let problem = tokio::select! {
+        problem = until_not_ready(&world) => problem,
+        () = asking => unreachable!("it asks without end"),
+    };
+    assert_eq!(problem.code, ProblemCode::NodeNotAllowed, "{problem:?}");
+    assert!(problem.detail.contains("own quote: Q2"), "{}", problem.detail);
+    assert_eq!(ask(&world).await.unwrap_err().code, ProblemCode::NodeNotAllowed);
 }
 
 #[tokio::test]
@@ -105,7 +106,12 @@ async fn foreign_roots_are_refused_before_collateral_is_fetched() {
     world
         .script
         .set(|state| state.network.attestation_roots = Vec::new());
-    assert!(ask(&world).await.is_err(), "an empty list allows nothing");
+    let problem = ask(&world).await.unwrap_err();
+    assert_eq!(
+        (problem.code, problem.check.as_deref()),
+        (ProblemCode::AttestationFailed, Some("Q1")),
+        "an empty list allows nothing"
+    );
 }
 
 #[tokio::test]
