@@ -1,8 +1,9 @@
-//! The root at rest: opened at start, created once by `bootstrap`, wrapped by the TD or, in development networks, a key file.
+//! The root at rest: opened at start, created once by `bootstrap`, wrapped by the TD for one network or, in development
+//! networks, by a key file. Refuses a root that was sealed for another chain or contract.
 
 use crate::config::{Config, Seal};
 use kms_keys::{EpochKeys, EpochRoot, KeyError, RootFile, RootFileError, Secret, Wrapping, WrappingKey};
-use kms_types::{AttestationRoot, KeyEpoch, ReportData, ReportTag};
+use kms_types::{AttestationRoot, ChainAddress, ChainId, KeyEpoch, ReportData, ReportTag, length_prefixed};
 use kms_wire::EpochIdentity;
 use serde::Serialize;
 use td_quote::{Td, TdError};
@@ -26,6 +27,17 @@ pub enum RootError {
     /// The TD gives no sealing key.
     #[error("keys.seal = \"td\": the TD gives no sealing key")]
     Sealing(#[source] TdError),
+    /// The TD's key is not the one that sealed the root.
+    #[error(
+        "keys.seal = \"td\": expected a root that this TD sealed for chain {chain_id}, contract {contract}; got one \
+         sealed for another network or by another TD"
+    )]
+    OtherNetwork {
+        /// Chain in the configuration.
+        chain_id: ChainId,
+        /// Contract in the configuration.
+        contract: ChainAddress,
+    },
     /// The TD gives no quote.
     #[error("quote over the new identity")]
     Quote(#[source] TdError),
@@ -48,10 +60,19 @@ pub struct Bootstrapped {
     pub event_log: Vec<kms_types::EventLogEntry>,
 }
 
+/// `SEALING_CONTEXT` ‖ LP(u64 chain id) ‖ LP(contract).
+fn sealing_context(chain_id: ChainId, contract: &ChainAddress) -> Vec<u8> {
+    // K4: the configuration comes from outside the TD. Whoever points the node at a contract of their own, which allows
+    // anything, must not get this network's root with it.
+    let network = length_prefixed([chain_id.0.to_be_bytes().as_slice(), contract.as_ref()]);
+    [SEALING_CONTEXT, &network].concat()
+}
+
 fn wrapping(config: &Config, td: &dyn Td) -> Result<Wrapping, RootError> {
     match config.keys.seal {
         Seal::Td => {
-            let key = td.sealing_key(SEALING_CONTEXT).map_err(RootError::Sealing)?;
+            let context = sealing_context(config.chain.chain_id, &config.chain.contract);
+            let key = td.sealing_key(&context).map_err(RootError::Sealing)?;
             Ok(Wrapping::Key(WrappingKey::new(Secret::new(Box::new(*key)))))
         }
         Seal::Keyfile => Ok(Wrapping::Key(WrappingKey::from_file(&config.keys.keyfile)?)),
@@ -60,7 +81,14 @@ fn wrapping(config: &Config, td: &dyn Td) -> Result<Wrapping, RootError> {
 
 /// Opens every epoch of the root file.
 pub(crate) fn open(config: &Config, td: &dyn Td) -> Result<Vec<EpochKeys>, RootError> {
-    let roots = RootFile::read(&config.keys.root_file, &wrapping(config, td)?)?;
+    let roots = RootFile::read(&config.keys.root_file, &wrapping(config, td)?);
+    let roots = roots.map_err(|error| match (error, config.keys.seal) {
+        (RootFileError::WrongKey, Seal::Td) => RootError::OtherNetwork {
+            chain_id: config.chain.chain_id,
+            contract: config.chain.contract,
+        },
+        (error, _) => RootError::File(error),
+    })?;
     roots
         .into_iter()
         .map(|root| Ok(EpochKeys::derive(root)?))

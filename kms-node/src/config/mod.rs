@@ -80,7 +80,8 @@ impl Config {
         finish(table, problems, |_| true)
     }
 
-    /// As [`Config::load`], but without the chain: `bootstrap` comes before there is a contract to name.
+    /// As [`Config::load`], but without an endpoint: `bootstrap` seals the root for the chain and the contract, and asks
+    /// neither.
     ///
     /// # Errors
     /// With every problem found.
@@ -92,7 +93,7 @@ impl Config {
         finish(
             table,
             problems,
-            |problem| !matches!(problem, ConfigProblem::Value { key, .. } if CHAIN_KEYS.contains(key)),
+            |problem| !matches!(problem, ConfigProblem::Value { key, .. } if *key == ENDPOINT),
         )
     }
 
@@ -109,7 +110,7 @@ impl Config {
 }
 
 /// What `bootstrap` can do without.
-const CHAIN_KEYS: [&str; 3] = ["chain.chain_id", "chain.contract", "chain.http"];
+const ENDPOINT: &str = "chain.http";
 
 fn layers(
     file: Option<&Path>,

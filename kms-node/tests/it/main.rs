@@ -14,5 +14,6 @@ mod kill;
 mod log;
 mod program;
 mod releases;
+mod root;
 mod standing;
 mod support;

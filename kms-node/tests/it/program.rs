@@ -51,7 +51,7 @@ fn printed_defaults_are_the_embedded_ones() {
 fn write_config(folder: &Path, seal: &str) -> String {
     let path = |name: &str| folder.join(name).display().to_string();
     let text = format!(
-        "[chain]\ndevelopment = true\n[td]\ndevice = \"socket:{}\"\n[keys]\nroot_file = \"{}\"\nseal = \"{seal}\"\nkeyfile = \"{}\"\n",
+        "[chain]\nchain_id = 31337\ncontract = \"0x5FbDB2315678afecb367f032d93F642f64180aa3\"\ndevelopment = true\n[td]\ndevice = \"socket:{}\"\n[keys]\nroot_file = \"{}\"\nseal = \"{seal}\"\nkeyfile = \"{}\"\n",
         path("td.sock"),
         path("root.json"),
         path("key"),

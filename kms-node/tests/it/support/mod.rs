@@ -7,7 +7,7 @@ pub mod script;
 
 use authority_bridge::Clock;
 use client::Client;
-use kms_node::{Config, Deps, Node, RunningNode, store::Store};
+use kms_node::{Config, Deps, Node, RunningNode, StartError, store::Store};
 use kms_types::{AppId, ComposeHash, HostConfigHash, InstanceSeed, KmsIdentity, UnixTime};
 use kms_wire::EpochIdentity;
 use script::Script;
@@ -123,17 +123,18 @@ impl World {
 
     /// Starts the node (again).
     pub async fn run(&mut self) {
+        self.node = Some(self.start_node(self.config.clone()).await.unwrap());
+    }
+
+    /// Starts a node with another configuration in this world's TD.
+    pub async fn start_node(&self, config: Config) -> Result<RunningNode, StartError> {
         let store = self.store().await;
         let deps = Deps {
             td: Arc::clone(&self.td) as _,
             clock: Arc::clone(&self.clock) as _,
         };
         let authority = Arc::clone(&self.script) as _;
-        self.node = Some(
-            Node::start_with(self.config.clone(), deps, store, authority)
-                .await
-                .unwrap(),
-        );
+        Node::start_with(config, deps, store, authority).await
     }
 
     pub async fn stop(&mut self) {
