@@ -83,6 +83,10 @@ impl Question {
     }
 
     /// Puts it to the contract as it is in `state`.
+    ///
+    /// # Errors
+    /// [`Stop::Missing`] when the contract reads what `state` has no proof of; [`Stop::Failed`] when it has no code,
+    /// reverts, halts or answers in another encoding than the interface's.
     pub fn ask(&self, state: &ProvenState, rules: &EvmRules) -> Result<Outcome<Verdict>, Stop> {
         let outcome = execute(state, rules, self.contract, self.call.clone())?;
         // C6: an answer that is not the interface's own encoding allows nothing.
@@ -95,6 +99,9 @@ impl Question {
 }
 
 /// Whether the contract, as it is in `state`, allows `record`.
+///
+/// # Errors
+/// As [`Question::ask`].
 pub fn decide(
     state: &ProvenState,
     rules: &EvmRules,
@@ -106,6 +113,10 @@ pub fn decide(
 }
 
 /// What the contract, as it is in `state`, says of its network.
+///
+/// # Errors
+/// [`Stop::Missing`] when the contract reads what `state` has no proof of; [`Stop::Failed`] when it has no code,
+/// reverts, halts or answers something that is not a network's state.
 pub fn network_state(
     state: &ProvenState,
     rules: &EvmRules,

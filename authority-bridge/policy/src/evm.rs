@@ -53,6 +53,10 @@ type ViewEvm<'a> = MainnetEvm<ViewContext<'a>>;
 type ViewError = EVMError<crate::Missing>;
 
 /// Calls `contract` with `data` over `state`.
+///
+/// # Errors
+/// [`Stop::Missing`] when the account, or anything the run reads, is not in `state`; [`Stop::Failed`] when `contract` has
+/// no code, reverts, halts, or the EVM refuses the call.
 pub fn execute(
     state: &ProvenState,
     rules: &EvmRules,

@@ -18,6 +18,10 @@ pub struct ProvenHeader {
 
 impl ProvenHeader {
     /// Hashes the fields and compares with the hash the header came under.
+    ///
+    /// # Errors
+    /// [`PolicyError::TooLarge`] when the extra data is above [`MAX_EXTRA_DATA`]; [`PolicyError::HeaderHash`] when the
+    /// fields give another hash than `claimed`.
     pub fn new(header: Header, claimed: B256) -> Result<Self, PolicyError> {
         at_most(
             "bytes of a header's extra data",

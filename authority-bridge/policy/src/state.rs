@@ -48,6 +48,10 @@ impl ProvenState {
     }
 
     /// Proves an account, or that there is none.
+    ///
+    /// # Errors
+    /// [`PolicyError::TooLarge`] when the proof is above its bounds; [`PolicyError::AccountProof`] when it does not
+    /// lead from the header's state root to the account, or to its absence.
     pub fn add_account(&mut self, evidence: &AccountEvidence) -> Result<(), PolicyError> {
         let account = proven_account(self.header.state_root(), evidence)?;
         match self.accounts.get(&evidence.address) {
@@ -58,6 +62,10 @@ impl ProvenState {
     }
 
     /// Takes the code of a proven account.
+    ///
+    /// # Errors
+    /// [`PolicyError::TooLarge`] when it is above [`MAX_CODE`]; [`PolicyError::AccountFirst`] when the account is not
+    /// proven; [`PolicyError::CodeHash`] when the account has other code.
     pub fn add_code(&mut self, address: Address, code: Bytes) -> Result<(), PolicyError> {
         at_most("bytes of contract code", MAX_CODE, code.len())?;
         let entry = self
@@ -84,6 +92,10 @@ impl ProvenState {
     }
 
     /// Proves a slot of a proven account.
+    ///
+    /// # Errors
+    /// [`PolicyError::AccountFirst`] when the account is not proven; [`PolicyError::TooLarge`] when the proof is above
+    /// its bounds; [`PolicyError::SlotProof`] when it does not lead from the account's storage root to the value.
     pub fn add_slot(&mut self, address: Address, evidence: &SlotEvidence) -> Result<(), PolicyError> {
         let entry = self
             .accounts
@@ -107,6 +119,9 @@ impl ProvenState {
 
     /// The same knowledge at another block, as far as it can be carried: everything when the state root is the same,
     /// else the accounts proven anew here, with their slots when the storage root is unchanged.
+    ///
+    /// # Errors
+    /// As [`Self::add_account`], for the first of `accounts` whose proof is refused at `next`.
     pub fn advance(&self, next: ProvenHeader, accounts: &[AccountEvidence]) -> Result<Self, PolicyError> {
         if next.state_root() == EMPTY_ROOT_HASH {
             return Ok(Self::new(next));
@@ -138,6 +153,9 @@ impl ProvenState {
     }
 
     /// Takes over what another state of the same root has proven.
+    ///
+    /// # Errors
+    /// [`PolicyError::OtherState`] when `other` is of another state root.
     pub fn absorb(&mut self, other: &Self) -> Result<(), PolicyError> {
         if other.header.state_root() != self.header.state_root() {
             return Err(PolicyError::OtherState {

@@ -45,6 +45,9 @@ struct Request {
 
 impl Endpoint {
     /// Prepares the client; nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`BridgeError::Endpoint`] when no HTTP client can be made from the configuration.
     pub fn new(config: &BridgeConfig) -> Result<Self, BridgeError> {
         let name = endpoint_name(&config.http);
         let http = BoundedHttp::new(
