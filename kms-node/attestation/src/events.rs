@@ -82,7 +82,10 @@ const STEPS: [Step; 13] = [
 /// Payload of `key-provider`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-#[allow(dead_code)]
+#[expect(
+    dead_code,
+    reason = "parsing is the check: both fields must be there and be text"
+)]
 struct KeyProvider {
     name: String,
     id: String,
