@@ -51,7 +51,7 @@ architecture:
 
 deny:
 	@if ! command -v cargo-deny >/dev/null 2>&1; then echo ">> installing cargo-deny (licences and sources of dependencies)"; cargo install --quiet --locked cargo-deny --version 0.20.2 --no-default-features; fi
-	cargo deny --all-features --offline check licenses bans sources
+	cargo deny --all-features check licenses bans sources
 
 advisories: ## Known vulnerabilities of dependencies (fetches the RustSec database)
 	cargo deny check advisories
