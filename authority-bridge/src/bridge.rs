@@ -49,7 +49,8 @@ impl Bridge {
         if !config.development {
             tracing::warn!(
                 endpoint = HeaderSource::name(&*endpoint),
-                "a single endpoint names the chain's headers; state is proven, headers are trusted"
+                "a single endpoint says which headers are the chain's: whoever controls it can invent headers, and with them \
+                 a contract state that allows anything; use only an endpoint you trust as much as this node"
             );
         }
         let headers: Arc<dyn HeaderSource> = Arc::clone(&endpoint) as _;
@@ -77,6 +78,7 @@ impl Bridge {
             clock: Arc::clone(&clock),
             shared: Arc::clone(&shared),
             final_block: None,
+            linked: None,
             lineage: Default::default(),
             catch_up: 0,
         };

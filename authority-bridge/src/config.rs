@@ -39,8 +39,8 @@ pub struct BridgeConfig {
     pub max_concurrent_fetches: usize,
     /// Most decisions remembered.
     pub max_memo: usize,
-    /// Whether the network is a development network. Elsewhere a single endpoint is warned about: it is then trusted to
-    /// name the chain's headers.
+    /// Whether the network is a development network. Elsewhere a single endpoint is warned about: it can invent headers,
+    /// and with them any state.
     pub development: bool,
 }
 

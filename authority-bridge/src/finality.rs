@@ -6,8 +6,13 @@ use alloy::primitives::B256;
 use authority_policy::ProvenHeader;
 use kms_types::BlockRef;
 
-/// Headers that link one finalized block to the one before; over a wider gap the old height is asked for.
-const MAX_LINKS: u64 = 255;
+/// Headers fetched and held at a time while a finalized block is linked to the one before.
+const PIECE: u64 = 255;
+/// Pieces per step, so that chain id, clock and status are looked at in between, and a start does not wait for long.
+const PIECES_PER_STEP: u64 = 16;
+/// Widest gap that is linked: 139 days of 12 s blocks, and some 2 GB of headers from a provider that may invent them as
+/// it goes. Beyond that a person compares a hash sooner.
+const MAX_GAP: u64 = 1_000_000;
 
 impl Follower {
     /// The finalized block to act on: the claimed one, or the one before when the claimed one is older. The floor is
@@ -42,47 +47,94 @@ impl Follower {
     }
 
     // C7: a reorganisation below a final block means that finality failed or the provider changed chains.
-    async fn descends(&self, claimed: &ProvenHeader, known: BlockRef) -> Result<(), BridgeError> {
-        let expected = B256::new(known.hash.to_bytes());
-        let gap = claimed.number().saturating_sub(known.number);
-        let found = match gap {
-            0 => claimed.hash(),
-            1 => claimed.parent_hash(),
-            _ => {
-                let to = if gap <= MAX_LINKS {
-                    claimed.number()
-                } else {
-                    known.number
-                };
-                let headers = self.headers.range(known.number, to).await?;
-                let linked = headers.windows(2).all(|pair| match pair {
-                    [older, newer] => newer.parent_hash() == older.hash(),
-                    _ => true,
-                });
-                let ends =
-                    gap > MAX_LINKS || headers.last().is_some_and(|last| last.hash() == claimed.hash());
-                match headers.first() {
-                    Some(first) if linked && ends => first.hash(),
-                    _ => return Err(self.unlinked(claimed)),
-                }
-            }
-        };
-        if found != expected {
-            return Err(BridgeError::Disagreement {
-                endpoint: self.headers.name().to_owned(),
-                number: known.number,
-                expected: expected.to_string(),
-                actual: found.to_string(),
-            });
+    async fn descends(&mut self, claimed: &ProvenHeader, known: BlockRef) -> Result<(), BridgeError> {
+        let end = claimed.block().block_ref();
+        match end.number.saturating_sub(known.number) {
+            0 if end == known => return Ok(()),
+            0 => return Err(self.contradicts(known, claimed.hash())),
+            gap if gap > MAX_GAP => return Err(self.too_far(end, known)),
+            _ => {}
         }
-        Ok(())
+        for _ in 0..PIECES_PER_STEP {
+            // What is linked stays so when the next answer is missing; an older claim than that is linked anew.
+            let from = self.linked.filter(|linked| linked.number < end.number);
+            let from = from.unwrap_or(known);
+            let Some((parent, last)) = self.piece(from, claimed).await? else {
+                self.linked = None;
+                return Err(self.unlinked(end));
+            };
+            if parent != B256::new(from.hash.to_bytes()) {
+                self.linked = None;
+                return Err(match from == known {
+                    true => self.contradicts(known, parent),
+                    false => self.unlinked(end),
+                });
+            }
+            if last == end {
+                self.linked = None;
+                return Ok(());
+            }
+            self.linked = Some(last);
+        }
+        let (name, reached) = (self.headers.name(), self.linked.unwrap_or(known).number);
+        let text = format!("finalized block {end} is linked up to block {reached} so far");
+        Err(BridgeError::unavailable(format!("{name}: {text}")))
     }
 
-    fn unlinked(&self, claimed: &ProvenHeader) -> BridgeError {
+    /// Parent of the first header after `from`, and the newest header linked to that one; `None` when they do not link.
+    async fn piece(
+        &self,
+        from: BlockRef,
+        claimed: &ProvenHeader,
+    ) -> Result<Option<(B256, BlockRef)>, BridgeError> {
+        let first = from.number.saturating_add(1);
+        let last = from.number.saturating_add(PIECE).min(claimed.number());
+        // The claimed header is the one at hand, whatever the source now says stands at its height.
+        let end = (last == claimed.number()).then_some(claimed);
+        let fetched_to = last.saturating_sub(u64::from(end.is_some()));
+        let fetched = match first <= fetched_to {
+            true => self.headers.range(first, fetched_to).await?,
+            false => Vec::new(),
+        };
+        let (mut numbers, mut newest, mut parent) = (first..=last, None::<&ProvenHeader>, None);
+        for header in fetched.iter().chain(end) {
+            let linked = newest.is_none_or(|older| header.parent_hash() == older.hash());
+            if !linked || numbers.next() != Some(header.number()) {
+                return Ok(None);
+            }
+            parent.get_or_insert(header.parent_hash());
+            newest = Some(header);
+        }
+        let complete = numbers.next().is_none();
+        let newest = newest
+            .filter(|_| complete)
+            .map(|header| header.block().block_ref());
+        Ok(parent.zip(newest))
+    }
+
+    fn contradicts(&self, known: BlockRef, actual: B256) -> BridgeError {
+        BridgeError::Disagreement {
+            endpoint: self.headers.name().to_owned(),
+            number: known.number,
+            expected: B256::new(known.hash.to_bytes()).to_string(),
+            actual: actual.to_string(),
+        }
+    }
+
+    fn unlinked(&self, claimed: BlockRef) -> BridgeError {
         BridgeError::Endpoint {
             endpoint: self.headers.name().to_owned(),
             field: "eth_getBlockByNumber",
-            detail: format!("blocks do not link to finalized block {}", claimed.hash()),
+            detail: format!("blocks do not link to finalized block {claimed}"),
         }
+    }
+
+    // C7: too long a chain to fetch is not taken on trust instead.
+    fn too_far(&self, claimed: BlockRef, known: BlockRef) -> BridgeError {
+        let name = self.headers.name();
+        BridgeError::unavailable(format!(
+            "{name}: finalized block {claimed} is more than {MAX_GAP} blocks after {known}, too many to link; check with \
+             providers you trust that both blocks are on the chain, then start with a fresh height floor"
+        ))
     }
 }

@@ -51,6 +51,8 @@ pub(crate) struct Follower {
     pub(crate) shared: Arc<Shared>,
     /// Newest finalized block acted on, here or before a restart.
     pub(crate) final_block: Option<BlockRef>,
+    /// Newest block linked to that one on the way to a finalized block far after it.
+    pub(crate) linked: Option<BlockRef>,
     pub(crate) lineage: Lineage,
     /// Steps taken since the last announcement for a head that was announced and not served.
     pub(crate) catch_up: u32,

@@ -14,6 +14,7 @@ mod evidence;
 mod faults;
 mod finality;
 mod fixture;
+mod gaps;
 mod proxy;
 mod reorgs;
 mod story;
