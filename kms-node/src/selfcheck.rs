@@ -2,8 +2,7 @@
 //! everyone, and asks the chain about the record, again with every head.
 
 use crate::{
-    app::App, collateral::CollateralKey, config::Seal, release::trust_roots, root::INTEL_ROOT,
-    standing::Standing,
+    app::App, collateral::CollateralKey, release::trust_roots, root::INTEL_ROOT, standing::Standing,
 };
 use attestation::{BootClaim, BootPhase};
 use authority_bridge::{NetworkState, Subject};
@@ -94,8 +93,11 @@ async fn decide(app: &App, record: &BootRecord) -> Result<(), Why> {
 
 fn check_root_wrapping(app: &App, network: &NetworkState) -> Result<(), Why> {
     // K4: a network that takes real hardware is no development network, whatever the configuration says.
-    if app.config.keys.seal == Seal::Keyfile && network.attestation_roots.contains(&INTEL_ROOT) {
-        return Err("the root is wrapped by a key file, but the network accepts Intel's root".to_owned());
+    if app.config.needs_development() && network.attestation_roots.contains(&INTEL_ROOT) {
+        return Err(
+            "the root is wrapped by a key file or the TD is simulated, but the network accepts Intel's root"
+                .to_owned(),
+        );
     }
     Ok(())
 }

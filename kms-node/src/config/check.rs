@@ -44,7 +44,27 @@ impl Checker {
     }
 }
 
+const HTTP: &[&str] = &["http", "https"];
+const HTTPS: &[&str] = &["https"];
+const WS: &[&str] = &["ws", "wss"];
+const WSS: &[&str] = &["wss"];
+
 impl Config {
+    /// True when something in it protects nothing: a root key in a file, a TD that is simulated.
+    pub(crate) fn needs_development(&self) -> bool {
+        self.keys.seal == Seal::Keyfile || self.td.device.starts_with("socket:")
+    }
+
+    /// Schemes of a URL.
+    const fn schemes<'a>(&self, development: &'a [&'a str], otherwise: &'a [&'a str]) -> &'a [&'a str] {
+        // C1: without TLS whoever is on the way answers for the chain, or withholds what revokes a platform.
+        if self.chain.development {
+            development
+        } else {
+            otherwise
+        }
+    }
+
     /// Checks every value.
     ///
     /// # Errors
@@ -136,15 +156,15 @@ impl Config {
         );
         checker.url(
             "chain.http",
-            &["http", "https"],
-            "an http or https URL",
+            self.schemes(HTTP, HTTPS),
+            "an https URL (http in a development network)",
             &chain.http,
         );
         if !chain.ws.is_empty() {
             checker.url(
                 "chain.ws",
-                &["ws", "wss"],
-                "a ws or wss URL, or nothing",
+                self.schemes(WS, WSS),
+                "a wss URL (ws in a development network), or nothing",
                 &chain.ws,
             );
         }
@@ -178,15 +198,15 @@ impl Config {
         let collateral = &self.collateral;
         checker.url(
             "collateral.pcs_url",
-            &["http", "https"],
-            "an http or https URL",
+            self.schemes(HTTP, HTTPS),
+            "an https URL (http in a development network)",
             &collateral.pcs_url,
         );
         if !collateral.root_crl_url.is_empty() {
-            let expected = "an http or https URL, or nothing";
+            let expected = "an https URL (http in a development network), or nothing";
             checker.url(
                 "collateral.root_crl_url",
-                &["http", "https"],
+                self.schemes(HTTP, HTTPS),
                 expected,
                 &collateral.root_crl_url,
             );
@@ -221,6 +241,14 @@ impl Config {
                 .strip_prefix("socket:")
                 .is_some_and(|path| !path.is_empty());
         checker.require(device, "td.device", "tsm or socket:PATH", &td.device);
+        // K4: behind a socket anyone can stand, and would be told the sealing key.
+        let hardware = self.chain.development || !td.device.starts_with("socket:");
+        checker.require(
+            hardware,
+            "td.device",
+            "\"tsm\" outside a development network",
+            "\"socket:…\"",
+        );
         checker.require(
             td.seed().is_ok(),
             "td.instance_seed",
@@ -310,7 +338,7 @@ mod tests {
         [chain]
         chain_id = 31337
         contract = "0x5FbDB2315678afecb367f032d93F642f64180aa3"
-        http = "http://127.0.0.1:8545"
+        http = "https://127.0.0.1:8545"
     "#;
 
     fn problems(text: &str) -> Vec<String> {
@@ -326,7 +354,7 @@ mod tests {
                 "KEDGE_KMS__CHAIN__CONTRACT",
                 "5FbDB2315678afecb367f032d93F642f64180aa3",
             ),
-            ("KEDGE_KMS__CHAIN__HTTP", "http://127.0.0.1:8545"),
+            ("KEDGE_KMS__CHAIN__HTTP", "https://127.0.0.1:8545"),
             (name, value),
         ];
         chain
@@ -374,6 +402,27 @@ mod tests {
     }
 
     #[test]
+    fn k4_simulated_td_outside_a_development_network_is_refused() {
+        let td = "[td]\ndevice = \"socket:/td.sock\"";
+        let found = problems(&format!("{GOOD}\n{td}"));
+        assert!(
+            found.len() == 1 && found[0].starts_with("td.device") && found[0].contains("development"),
+            "{found:?}"
+        );
+        assert_eq!(problems(&format!("{GOOD}\ndevelopment = true\n{td}")).len(), 0);
+    }
+
+    #[test]
+    fn c1_urls_without_tls_outside_a_development_network_are_refused() {
+        let plain = GOOD.replace("https://", "http://");
+        let rest = "ws = \"ws://127.0.0.1:1\"\n[collateral]\npcs_url = \"http://127.0.0.1:1\"\n\
+                    root_crl_url = \"http://127.0.0.1:1/crl\"";
+        let found = problems(&format!("{plain}\n{rest}"));
+        assert_eq!(found.len(), 4, "{found:?}");
+        assert_eq!(problems(&format!("{plain}\ndevelopment = true\n{rest}")).len(), 0);
+    }
+
+    #[test]
     fn environment_overrides_and_is_checked_as_strictly() {
         let config = Config::load(None, with("KEDGE_KMS__SERVER__NAMES", "[\"kms.example\"]")).unwrap();
         assert_eq!(config.server.names, ["kms.example"]);
@@ -391,7 +440,7 @@ mod tests {
 
     #[test]
     fn secrets_in_urls_are_not_repeated() {
-        let problems = problems(&GOOD.replace("http://", "ftp://user:hunter2@"));
+        let problems = problems(&GOOD.replace("https://", "ftp://user:hunter2@"));
         assert!(!problems.is_empty() && problems.iter().all(|problem| !problem.contains("hunter2")));
     }
 }

@@ -49,9 +49,10 @@ pub enum StartError {
     /// The metrics.
     #[error("metrics: {0}")]
     Metrics(String),
-    /// A key file where none may be.
+    /// A key file or a simulated TD where none may be.
     #[error(
-        "keys.seal = \"keyfile\" is for development networks, but the network at {contract} accepts Intel's root"
+        "keys.seal = \"keyfile\" and td.device = \"socket:…\" are for development networks, but the network at \
+         {contract} accepts Intel's root"
     )]
     NotDevelopment {
         /// Which network.

@@ -81,11 +81,7 @@ impl Node {
         authority: Arc<dyn Authority>,
     ) -> Result<RunningNode, StartError> {
         config.check()?;
-        if config.keys.seal == Seal::Keyfile && authority.network()?.attestation_roots.contains(&INTEL_ROOT) {
-            return Err(StartError::NotDevelopment {
-                contract: config.chain.contract,
-            });
-        }
+        refuse_outside_development(&config, &*authority)?;
         let epochs = Epochs::new(open_root(&config, &deps.td).await?);
         let keys = Arc::clone(epochs.newest_first().next().ok_or(StartError::NoEpoch)?);
         let own = own_evidence(&config, &deps.td)?;
@@ -140,6 +136,21 @@ impl Node {
     }
 }
 
+fn refuse_outside_development(config: &Config, authority: &dyn Authority) -> Result<(), StartError> {
+    if !config.needs_development() {
+        return Ok(());
+    }
+    // K4: what only a development network may have is not opened in another. Without a key file the chain may come later:
+    // then the node's check of itself refuses.
+    match authority.network() {
+        Ok(network) if network.attestation_roots.contains(&INTEL_ROOT) => Err(StartError::NotDevelopment {
+            contract: config.chain.contract,
+        }),
+        Err(error) if config.keys.seal == Seal::Keyfile => Err(error.into()),
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
 impl RunningNode {
     /// Where it listens.
     pub const fn addr(&self) -> SocketAddr {
@@ -149,7 +160,8 @@ impl RunningNode {
     /// Whether it may release, and why not.
     ///
     /// # Errors
-    /// Why it may not release, in words for the operator: not checked yet, its own quote is refused, or the chain denies it or is unknown.
+    /// Why it may not release, in words for the operator: not checked yet, its own quote refused, the chain's word against
+    /// it or none.
     pub fn standing(&self) -> Result<(), String> {
         match self.app.standing.get() {
             crate::standing::Standing::Allowed(_) => Ok(()),
