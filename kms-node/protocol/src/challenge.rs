@@ -8,7 +8,10 @@ use kms_types::{Blob, UnixTime};
 use kms_wire::CHALLENGE_LEN;
 use std::{
     collections::{BTreeMap, HashSet},
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 use zeroize::Zeroizing;
 
@@ -59,6 +62,8 @@ pub struct Challenges {
     key: hmac::Key,
     used: Mutex<BTreeMap<u64, HashSet<[u8; 16]>>>,
     capacity: usize,
+    /// Seconds; the latest time any call was given.
+    latest: AtomicU64,
 }
 
 impl std::fmt::Debug for Challenges {
@@ -78,7 +83,14 @@ impl Challenges {
             key: hmac::Key::new(hmac::HMAC_SHA256, key.as_ref()),
             used: Mutex::new(BTreeMap::new()),
             capacity,
+            latest: AtomicU64::new(0),
         }
+    }
+
+    /// `now`, or the latest time before it was set back.
+    fn not_before_latest(&self, now: UnixTime) -> UnixTime {
+        // Q7: the set forgets what has expired; a clock that is set back must not make that fresh again.
+        UnixTime(self.latest.fetch_max(now.0, Ordering::SeqCst).max(now.0))
     }
 
     /// A new challenge over 24 fresh random bytes.
@@ -98,6 +110,7 @@ impl Challenges {
     /// # Errors
     /// When it is not of this node, has expired or was used.
     pub fn check(&self, challenge: &[u8], now: UnixTime) -> Result<FreshChallenge, ChallengeError> {
+        let now = self.not_before_latest(now);
         let fresh = self.parse(challenge)?;
         // Q7: a recorded quote must not be worth anything later.
         if now >= fresh.expires_at {
@@ -122,6 +135,9 @@ impl Challenges {
     /// # Errors
     /// When it was used before or the set is full.
     pub fn spend(&self, challenge: FreshChallenge, now: UnixTime) -> Result<(), ChallengeError> {
+        // Under the lock: the time that decides is then never behind the one at which the set forgot.
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.not_before_latest(now);
         // Q7: time has passed since the first check; what expired meanwhile may already be forgotten by the set.
         if now >= challenge.expires_at {
             return Err(ChallengeError::Expired {
@@ -129,7 +145,6 @@ impl Challenges {
                 now,
             });
         }
-        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         let current = window(now);
         *used = used.split_off(&current);
         // Q8: the memory of used challenges is bounded; above it the node refuses rather than forgets.
@@ -222,6 +237,24 @@ mod tests {
         };
         assert_eq!(node.check(challenge.as_bytes(), expires_at), Err(expired));
         assert_eq!(node.spend(fresh, expires_at), Err(expired));
+    }
+
+    #[test]
+    fn q7_clock_set_back_makes_no_used_challenge_fresh() {
+        let node = node(1);
+        let (challenge, expires_at) = node.issue([7; 24], NOW);
+        let fresh = node.check(challenge.as_bytes(), NOW).unwrap();
+        node.spend(fresh, NOW).unwrap();
+        let later = UnixTime(expires_at.0 + 2 * WINDOW);
+        let (other, _) = node.issue([8; 24], later);
+        let other = node.check(other.as_bytes(), later).unwrap();
+        node.spend(other, later).unwrap();
+        let expired = ChallengeError::Expired {
+            expires_at,
+            now: later,
+        };
+        assert_eq!(node.check(challenge.as_bytes(), NOW), Err(expired));
+        assert_eq!(node.spend(fresh, NOW), Err(expired));
     }
 
     #[test]
