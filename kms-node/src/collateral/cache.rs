@@ -132,10 +132,9 @@ impl CollateralCache {
     /// # Errors
     /// When the floor cannot be kept: then the answer must not depend on this collateral.
     pub async fn confirm(&self, key: CollateralKey, used: &Arc<Collateral>) -> Result<(), CollateralError> {
-        let Some(slot) = lock(&self.slots).get(&key).cloned() else {
-            return Ok(());
-        };
-        if lock(&slot.entry).confirmed == Some(used.id()) {
+        let held = lock(&self.slots).get(&key).cloned();
+        // It was raised before this was noted.
+        if held.is_some_and(|slot| lock(&slot.entry).confirmed == Some(used.id())) {
             return Ok(());
         }
         // Q3: the floor is on disk before anything is released under it, so a restart cannot bring old collateral back.
@@ -144,7 +143,9 @@ impl CollateralCache {
             .raise_collateral(&key.fmspc, number)
             .await
             .map_err(|error| CollateralError::Floor(Arc::new(error)))?;
-        {
+        // Quotes that are not verified may have pushed the slot out meanwhile, and another may stand in its place.
+        let held = lock(&self.slots).get(&key).cloned();
+        if let Some(slot) = held {
             let mut entry = lock(&slot.entry);
             entry.floor = entry.floor.max(number);
             let is_first = entry.confirmed.replace(used.id()).is_none();
