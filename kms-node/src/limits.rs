@@ -93,17 +93,25 @@ impl Limits {
             .ok_or(LimitError::Peer { per_s })
     }
 
-    /// After the quote is verified, so that nobody uses up another's share.
+    /// After the quote is verified, so that nobody uses up another platform's share.
     ///
     /// # Errors
-    /// When the platform or the app has asked too often.
-    pub(crate) fn verified(&self, device: &DeviceId, app: &AppId) -> Result<(), LimitError> {
-        // K6: one platform or one app, wherever it asks from, must not crowd out the others.
+    /// When the platform has asked too often.
+    pub(crate) fn device(&self, device: &DeviceId) -> Result<(), LimitError> {
+        // K6: one platform, wherever it asks from, must not crowd out the others.
         let per_s = self.devices.per_s;
         self.devices
             .allows(device)
             .then_some(())
-            .ok_or(LimitError::Device { per_s })?;
+            .ok_or(LimitError::Device { per_s })
+    }
+
+    /// After the contract allowed the release.
+    ///
+    /// # Errors
+    /// When the app has asked too often.
+    pub(crate) fn app(&self, app: &AppId) -> Result<(), LimitError> {
+        // K6: anyone's TD can name any app; only what the contract takes for that app may use up its share.
         let per_s = self.apps.per_s;
         self.apps
             .allows(app)
@@ -170,16 +178,14 @@ mod tests {
         let limits = limits();
         let (device, app) = (DeviceId::new([1; 32]), AppId::new([1; 20]));
         for _ in 0..2 {
-            limits.verified(&device, &app).unwrap();
+            limits.device(&device).unwrap();
         }
-        assert_eq!(
-            limits.verified(&device, &app),
-            Err(LimitError::Device { per_s: 1 })
-        );
-        assert!(limits.verified(&DeviceId::new([2; 32]), &app).is_ok());
-        assert_eq!(
-            limits.verified(&DeviceId::new([3; 32]), &app),
-            Err(LimitError::App { per_s: 1 })
-        );
+        assert_eq!(limits.device(&device), Err(LimitError::Device { per_s: 1 }));
+        assert!(limits.device(&DeviceId::new([2; 32])).is_ok());
+        for _ in 0..3 {
+            limits.app(&app).unwrap();
+        }
+        assert_eq!(limits.app(&app), Err(LimitError::App { per_s: 1 }));
+        assert!(limits.app(&AppId::new([2; 20])).is_ok());
     }
 }

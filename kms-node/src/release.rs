@@ -1,4 +1,5 @@
-//! The order of a release: cheap checks, challenge, collateral, quote, boot, limits, decision, log, answer.
+//! The order of a release: cheap checks, challenge, collateral, quote, boot, limit of the platform, decision,
+//! limit of the app, log, answer.
 //!
 //! Nothing expensive runs before the cheap checks, nothing is released before the log has it, and a revocation that is
 //! seen while the log is written still wins.
@@ -42,7 +43,7 @@ impl App {
         let gateway_app_id = gateway(&prepared.network);
         let verified = self.verify(&evidence, purpose, prepared).await?;
         let info = &verified.record().info;
-        self.limits.verified(&info.device_id, &info.app_id)?;
+        self.limits.device(&info.device_id)?;
         // Q7: by the time now, not the time the request came: what expired meanwhile may have been forgotten by the set.
         let now = self.now()?;
         self.challenges
@@ -50,6 +51,7 @@ impl App {
             .map_err(Refusal::from)?;
         let mut at = Instant::now();
         let decision = self.decide(&own, verified.record()).await?;
+        self.limits.app(&info.app_id)?;
         self.metrics.stage(Stage::Decide, &mut at);
         // K7: the answer is made from the position this returns.
         let log = self

@@ -343,3 +343,28 @@ async fn one_thousand_parallel_requests_are_all_answered_and_logged() {
         .unwrap();
     assert_eq!(head.size, 1000);
 }
+
+#[tokio::test]
+async fn k6_what_the_contract_refuses_uses_up_no_apps_share() {
+    let world = World::with("[limits]\napp_per_s = 1\napp_burst = 1").await;
+    let client = world.client();
+    let td = world.td(&app_boot(1, 1));
+    world.script.set(|state| state.app = denied("app not registered"));
+    for _ in 0..3 {
+        let asking = client.evidence(&world, &td, SEED, ReportTag::Release).await;
+        let problem = client.app_keys(&asking.evidence).await.unwrap_err();
+        assert_ne!(problem.code, ProblemCode::RateLimited, "{problem:?}");
+    }
+    world.script.set(|state| state.app = Verdict::Allowed);
+    let mut asked = Vec::new();
+    for _ in 0..2 {
+        asked.push(client.evidence(&world, &td, SEED, ReportTag::Release).await);
+    }
+    let (first, second) = tokio::join!(
+        client.app_keys(&asked[0].evidence),
+        client.app_keys(&asked[1].evidence)
+    );
+    let refused = [first, second].into_iter().filter_map(Result::err);
+    let codes: Vec<_> = refused.map(|problem| problem.code).collect();
+    assert_eq!(codes, [ProblemCode::RateLimited]);
+}
