@@ -1,7 +1,8 @@
 //! Writes the log. Whatever waits becomes one transaction and one signed tree head (group commit), so the cost of reaching
 //! the disk is shared. Several nodes on one PostgreSQL take turns on the row of the head.
 //!
-//! Refuses to append to a log whose head does not match its nodes.
+//! Refuses to append to a log whose head does not match its nodes, is not signed with the network's log key, or is missing
+//! although there are entries.
 
 use super::{
     LogError,
@@ -23,6 +24,8 @@ const MAX_WAITING: usize = 4096;
 pub trait TreeSigner: Send + Sync + 'static {
     /// Ed25519 over the bytes of a tree head.
     fn sign(&self, bytes: &[u8]) -> [u8; 64];
+    /// True when an epoch of this network signed these bytes.
+    fn verify(&self, bytes: &[u8], signature: &[u8]) -> bool;
     /// Time of the head.
     fn now(&self) -> UnixTime;
 }
@@ -83,7 +86,7 @@ struct Writer {
 impl Writer {
     async fn check(&mut self) -> Result<(), LogError> {
         let mut transaction = self.store.pool().begin().await?;
-        let (tree, _) = take_turn(&mut transaction, None).await?;
+        let (tree, _) = take_turn(&mut transaction, &*self.signer, None).await?;
         transaction.commit().await?;
         self.tree = Some(tree);
         Ok(())
@@ -117,7 +120,7 @@ impl Writer {
 
     async fn commit(&mut self, batch: &[Waiting]) -> Result<Vec<LogPosition>, StoreError> {
         let mut transaction = self.store.pool().begin().await?;
-        let (mut tree, last_signed) = take_turn(&mut transaction, self.tree.take()).await?;
+        let (mut tree, last_signed) = take_turn(&mut transaction, &*self.signer, self.tree.take()).await?;
         let first = tree.size();
         let mut entries = Vec::with_capacity(batch.len());
         let mut nodes = Vec::new();
@@ -165,6 +168,7 @@ impl Writer {
 /// Locks the head's row, then reads it: on PostgreSQL another node may have appended since.
 async fn take_turn(
     connection: &mut AnyConnection,
+    signer: &dyn TreeSigner,
     known: Option<Frontier>,
 ) -> Result<(Frontier, UnixTime), StoreError> {
     let row = sqlx::query::<Any>(
@@ -173,8 +177,20 @@ async fn take_turn(
     .fetch_one(&mut *connection)
     .await?;
     let Some(head) = read_head(&row)? else {
+        refuse_headless(connection).await?;
         return Ok((Frontier::default(), UnixTime(0)));
     };
+    let root = stored_root(&head)?;
+    // K7: whoever can write to the database must not have this node sign a history that it did not write.
+    if !signer.verify(
+        &SignedTreeHead::signed_bytes(head.size, &root, head.time),
+        head.signature.as_bytes(),
+    ) {
+        return Err(StoreError::Corrupt {
+            expected: "a tree head signed with the log key of this network",
+            actual: format!("another signature over {} leaves", head.size),
+        });
+    }
     let tree = match known.filter(|tree| tree.size() == head.size) {
         Some(tree) => tree,
         None => read_frontier(connection, head.size).await?,
@@ -186,6 +202,28 @@ async fn take_turn(
         });
     }
     Ok((tree, head.time))
+}
+
+fn stored_root(head: &SignedTreeHead) -> Result<Hash, StoreError> {
+    head.root.as_bytes().try_into().map_err(|_| StoreError::Corrupt {
+        expected: "a tree hash",
+        actual: format!("{} bytes", head.root.as_bytes().len()),
+    })
+}
+
+/// Refuses a log that has entries but no head.
+async fn refuse_headless(connection: &mut AnyConnection) -> Result<(), StoreError> {
+    let first = sqlx::query::<Any>("SELECT position FROM log_entries LIMIT 1")
+        .fetch_optional(connection)
+        .await?;
+    // K7: with its head gone the log would begin anew, and what it held would be in no tree.
+    match first {
+        None => Ok(()),
+        Some(_) => Err(StoreError::Corrupt {
+            expected: "a tree head over the stored entries",
+            actual: "entries without a tree head".to_owned(),
+        }),
+    }
 }
 
 async fn insert_entries(

@@ -86,6 +86,10 @@ impl Node {
         let keys = Arc::clone(epochs.newest_first().next().ok_or(StartError::NoEpoch)?);
         let own = own_evidence(&config, &deps.td)?;
         let signer = Arc::new(HeadSigner {
+            log_keys: epochs
+                .newest_first()
+                .map(|keys| keys.identity().log_public_key)
+                .collect(),
             keys: Arc::clone(&keys),
             clock: Arc::clone(&deps.clock),
         });

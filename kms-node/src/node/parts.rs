@@ -137,8 +137,9 @@ pub(super) fn io_error(what: String) -> impl FnOnce(io::Error) -> StartError {
     move |source| StartError::Io { what, source }
 }
 
-/// Signs tree heads with the log key of the newest epoch.
+/// Signs tree heads with the log key of the newest epoch; verifies with those of all.
 pub(super) struct HeadSigner {
+    pub(super) log_keys: Vec<[u8; 32]>,
     pub(super) keys: Arc<EpochKeys>,
     pub(super) clock: Arc<dyn Clock>,
 }
@@ -146,6 +147,11 @@ pub(super) struct HeadSigner {
 impl TreeSigner for HeadSigner {
     fn sign(&self, bytes: &[u8]) -> [u8; 64] {
         self.keys.sign_log(bytes)
+    }
+    fn verify(&self, bytes: &[u8], signature: &[u8]) -> bool {
+        self.log_keys
+            .iter()
+            .any(|key| kms_keys::verify_log(key, bytes, signature).is_ok())
     }
     fn now(&self) -> UnixTime {
         self.clock.now()

@@ -24,6 +24,9 @@ impl TreeSigner for HashSigner {
         let digest = Sha256::digest(bytes);
         [digest, digest].concat().try_into().unwrap()
     }
+    fn verify(&self, bytes: &[u8], signature: &[u8]) -> bool {
+        self.sign(bytes) == signature
+    }
     fn now(&self) -> UnixTime {
         UnixTime(1_800_000_000)
     }
@@ -231,4 +234,31 @@ async fn a_log_that_was_tampered_with_takes_nothing() {
         .err()
         .unwrap();
     assert!(matches!(error, kms_node::log::LogError::Store(_)), "{error:?}");
+}
+
+#[tokio::test]
+async fn k7_head_that_was_not_signed_here_is_refused() {
+    let changes = [
+        "UPDATE log_head SET signed_at = signed_at + 1",
+        "UPDATE log_head SET size = 0, root = '', signature = ''",
+    ];
+    for change in changes {
+        let folder = TempDir::new().unwrap();
+        let store = sqlite(&folder).await;
+        let (log, writer) = ReleaseLog::start(store.clone(), Arc::new(HashSigner))
+            .await
+            .unwrap();
+        append_many(&log, 3).await;
+        sqlx::query::<sqlx::Any>(change)
+            .execute(store.pool())
+            .await
+            .unwrap();
+        assert!(log.append(entry(3)).await.is_err(), "{change}");
+        drop(log);
+        writer.await.unwrap();
+        assert!(
+            ReleaseLog::start(store, Arc::new(HashSigner)).await.is_err(),
+            "{change}"
+        );
+    }
 }
