@@ -41,6 +41,8 @@ pub(crate) struct App {
     pub(crate) standing: StandingCell,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) draining: AtomicBool,
+    /// Whether the database answered when it was last asked.
+    pub(crate) database_up: AtomicBool,
 }
 
 impl App {

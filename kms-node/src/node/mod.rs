@@ -18,7 +18,10 @@ use crate::{
 };
 use authority_bridge::{Bridge, Clock};
 use kms_protocol::Epochs;
-use parts::{HeadSigner, UPKEEP, app, bridge_config, io_error, open_root, open_store, own_evidence, upkeep};
+use parts::{
+    HeadSigner, UPKEEP, app, bridge_config, io_error, open_root, open_store, own_evidence, upkeep,
+    watch_database,
+};
 use std::{
     net::SocketAddr,
     sync::{Arc, atomic::Ordering},
@@ -125,6 +128,7 @@ impl Node {
             stopped.clone(),
         ));
         let tasks = vec![
+            tokio::spawn(watch_database(Arc::clone(&app), stopped.clone())),
             tokio::spawn(selfcheck::run(Arc::clone(&app), own, stopped.clone())),
             tokio::spawn(upkeep(Arc::clone(&app), keys, certificate, stopped)),
         ];

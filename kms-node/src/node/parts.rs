@@ -22,7 +22,10 @@ use kms_protocol::{Challenges, Epochs};
 use kms_wire::UnixTime;
 use std::{
     io,
-    sync::{Arc, atomic::AtomicBool},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 use td_quote::Td;
@@ -36,6 +39,8 @@ const CERTIFICATIONS: usize = 4096;
 const LARGE_BODIES: usize = 32;
 /// How often old state is let go.
 pub(super) const UPKEEP: Duration = Duration::from_secs(5);
+/// How often the database is asked whether it answers.
+const DATABASE_CHECK: Duration = Duration::from_secs(1);
 const RENEW_CERTIFICATE: Duration = Duration::from_secs(86_400);
 
 pub(super) async fn open_store(config: &Config) -> Result<Store, StoreError> {
@@ -94,6 +99,7 @@ pub(super) fn app(
         standing: StandingCell::default(),
         clock: deps.clock,
         draining: AtomicBool::new(false),
+        database_up: AtomicBool::new(false),
         config,
     })
 }
@@ -155,6 +161,23 @@ impl TreeSigner for HeadSigner {
     }
     fn now(&self) -> UnixTime {
         self.clock.now()
+    }
+}
+
+/// Keeps what `/readyz` says of the database current.
+pub(super) async fn watch_database(app: Arc<App>, mut stop: watch::Receiver<bool>) {
+    loop {
+        let is_up = tokio::select! {
+            is_up = app.store.is_up() => is_up,
+            _ = stop.wait_for(|stop| *stop) => break,
+        };
+        if app.database_up.swap(is_up, Ordering::Relaxed) != is_up {
+            tracing::info!(is_up, "database");
+        }
+        tokio::select! {
+            () = tokio::time::sleep(DATABASE_CHECK) => {}
+            _ = stop.wait_for(|stop| *stop) => break,
+        }
     }
 }
 

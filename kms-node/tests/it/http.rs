@@ -273,6 +273,11 @@ async fn k6_peer_above_its_rate_is_refused_and_health_is_not() {
     assert_eq!(last, ProblemCode::RateLimited);
     assert_eq!(client.get("/healthz").await.status(), 200);
     assert_eq!(client.get("/readyz").await.status(), 200);
+    let mut statuses = Vec::new();
+    for _ in 0..20 {
+        statuses.push(client.get("/metrics").await.status().as_u16());
+    }
+    assert!(statuses.contains(&429), "metrics cost work: {statuses:?}");
 }
 
 #[tokio::test]
