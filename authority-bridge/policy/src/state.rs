@@ -85,8 +85,11 @@ impl ProvenState {
                 actual,
             });
         }
-        if !code.is_empty() {
-            self.code.entry(actual).or_insert_with(|| Bytecode::new_raw(code));
+        if !code.is_empty() && !self.code.contains_key(&actual) {
+            // C6: anyone may deploy bytes that look like a delegation and are none; they must not stop the node.
+            let bytecode = Bytecode::new_raw_checked(code)
+                .map_err(|refused| PolicyError::Evm(format!("code of {address}: {refused}")))?;
+            self.code.insert(actual, bytecode);
         }
         Ok(())
     }

@@ -177,3 +177,19 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn c6_code_that_is_no_delegation_is_refused() {
+    // EIP-7702 code is 0xef0100 and an address; anything else with that beginning is none.
+    for code in [
+        &[0xef, 0x01][..],
+        &[0xef, 0x01, 0x00],
+        &[&[0xef, 0x01, 0x07][..], &[1; 20]].concat(),
+    ] {
+        let world = World::of(&[code]);
+        let mut state = ProvenState::new(world.header(5));
+        state.add_account(&world.account(address(0x11))).unwrap();
+        let refused = state.add_code(address(0x11), Bytes::copy_from_slice(code));
+        assert!(matches!(refused, Err(PolicyError::Evm(_))), "{refused:?}");
+    }
+}
