@@ -1,17 +1,8 @@
-//! The rule that makes a decision of two verdicts, and the blocks it names.
+//! A decision and the blocks it names.
 
 use crate::snapshot::Snapshot;
-use authority_policy::Verdict;
+use authority_policy::{Finality, Verdict, settle};
 use kms_types::{BlockHash, ProvenBlock};
-
-/// Which of the two blocks decided.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Finality {
-    /// The newest head.
-    Head,
-    /// The newest finalized block.
-    Finalized,
-}
 
 /// A decision about one boot record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,18 +40,7 @@ impl Decided {
         head: &Verdict,
         finalized: Option<&Verdict>,
     ) -> Self {
-        let (verdict, decided_by) = match (head, finalized) {
-            (Verdict::Denied { .. }, _) => (head.clone(), Finality::Head),
-            (Verdict::Allowed, Some(Verdict::Allowed)) => (Verdict::Allowed, Finality::Finalized),
-            (Verdict::Allowed, Some(Verdict::Denied { reason })) => {
-                (not_yet_final(reason), Finality::Finalized)
-            }
-            (Verdict::Allowed, None) => {
-                let number = snapshot.finalized.block.number;
-                let reason = format!("contract not yet visible at finalized block {number}");
-                (not_yet_final(&reason), Finality::Finalized)
-            }
-        };
+        let (verdict, decided_by) = settle(head, finalized, snapshot.finalized.block.number);
         Self {
             verdict,
             decided_by,
@@ -68,11 +48,5 @@ impl Decided {
             finalized: snapshot.finalized.block,
             record_hash,
         }
-    }
-}
-
-fn not_yet_final(reason: &str) -> Verdict {
-    Verdict::Denied {
-        reason: format!("not_yet_final: {reason}"),
     }
 }

@@ -26,10 +26,10 @@ mod snapshot;
 mod source;
 mod status;
 
-pub use authority_policy::{Hardfork, HardforkRule, Subject, Verdict};
+pub use authority_policy::{Finality, Hardfork, HardforkRule, Subject, Verdict};
 pub use bridge::Bridge;
 pub use config::BridgeConfig;
-pub use decision::{Decided, Finality};
+pub use decision::Decided;
 pub use error::BridgeError;
 pub use network::NetworkState;
 pub use ports::{Clock, FloorError, HeightFloor, SystemClock};

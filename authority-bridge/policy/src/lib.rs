@@ -14,6 +14,7 @@ mod evm;
 mod hardfork;
 mod header;
 mod reads;
+mod rule;
 mod state;
 
 pub use authority_contracts::{EpochIdentity, NetworkState};
@@ -24,4 +25,5 @@ pub use evm::{EvmRules, Outcome, execute};
 pub use hardfork::{Hardfork, HardforkRule};
 pub use header::{MAX_EXTRA_DATA, ProvenHeader};
 pub use reads::Reads;
+pub use rule::{Finality, settle};
 pub use state::ProvenState;
