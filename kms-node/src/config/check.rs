@@ -1,48 +1,8 @@
 //! Which values may start a node.
 
-use super::{Config, ConfigError, ConfigProblem, Seal};
+use super::{Config, ConfigError, Seal};
 use crate::store::Engine;
-
-/// Collects refused values.
-struct Checker(Vec<ConfigProblem>);
-
-impl Checker {
-    fn require(&mut self, holds: bool, key: &'static str, expected: &'static str, actual: impl ToString) {
-        if !holds {
-            self.0.push(ConfigProblem::Value {
-                key,
-                expected,
-                actual: actual.to_string(),
-            });
-        }
-    }
-
-    fn url(&mut self, key: &'static str, schemes: &[&str], expected: &'static str, text: &str) {
-        let holds = url::Url::parse(text)
-            .is_ok_and(|url| schemes.contains(&url.scheme()) && url.host_str().is_some());
-        // A URL may carry a key in its path or user part: the problem does not repeat it.
-        self.require(
-            holds,
-            key,
-            expected,
-            if text.is_empty() {
-                "nothing"
-            } else {
-                "another text"
-            },
-        );
-    }
-
-    fn between(
-        &mut self,
-        key: &'static str,
-        expected: &'static str,
-        range: std::ops::RangeInclusive<u64>,
-        n: u64,
-    ) {
-        self.require(range.contains(&n), key, expected, n);
-    }
-}
+use kms_settings::Checker;
 
 const HTTP: &[&str] = &["http", "https"];
 const HTTPS: &[&str] = &["https"];
@@ -70,17 +30,13 @@ impl Config {
     /// # Errors
     /// With all that are refused.
     pub fn check(&self) -> Result<(), ConfigError> {
-        let mut checker = Checker(Vec::new());
+        let mut checker = Checker::default();
         self.check_server(&mut checker);
         self.check_chain(&mut checker);
         self.check_collateral(&mut checker);
         self.check_td_and_keys(&mut checker);
         self.check_database_and_limits(&mut checker);
-        if checker.0.is_empty() {
-            Ok(())
-        } else {
-            Err(ConfigError(checker.0))
-        }
+        checker.finish()
     }
 
     fn check_server(&self, checker: &mut Checker) {

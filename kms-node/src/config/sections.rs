@@ -1,10 +1,9 @@
 //! The sections, one struct each.
 
-use super::ConfigProblem;
+use kms_settings::Sections;
 use kms_types::{ChainAddress, ChainId, InstanceSeed};
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::Deserialize;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
-use toml::{Table, Value};
 
 /// The whole configuration. The comments of the default file say what each value means.
 #[derive(Debug, Clone)]
@@ -211,21 +210,15 @@ impl TdConfig {
 }
 
 /// Reads every section, collecting what is wrong with each.
-pub(super) fn read(mut table: Table, problems: &mut Vec<ConfigProblem>) -> Option<Config> {
-    let server = section(&mut table, "server", problems);
-    let chain = section(&mut table, "chain", problems);
-    let collateral = section(&mut table, "collateral", problems);
-    let td = section(&mut table, "td", problems);
-    let keys = section(&mut table, "keys", problems);
-    let database = section(&mut table, "database", problems);
-    let limits = section(&mut table, "limits", problems);
-    let log = section(&mut table, "log", problems);
-    for (section, _) in table {
-        problems.push(ConfigProblem::Section {
-            section,
-            message: "no such section".to_owned(),
-        });
-    }
+pub(super) fn read(sections: &mut Sections) -> Option<Config> {
+    let server = sections.take("server");
+    let chain = sections.take("chain");
+    let collateral = sections.take("collateral");
+    let td = sections.take("td");
+    let keys = sections.take("keys");
+    let database = sections.take("database");
+    let limits = sections.take("limits");
+    let log = sections.take("log");
     Some(Config {
         server: server?,
         chain: chain?,
@@ -236,21 +229,4 @@ pub(super) fn read(mut table: Table, problems: &mut Vec<ConfigProblem>) -> Optio
         limits: limits?,
         log: log?,
     })
-}
-
-fn section<T: DeserializeOwned>(
-    table: &mut Table,
-    name: &str,
-    problems: &mut Vec<ConfigProblem>,
-) -> Option<T> {
-    let value = table.remove(name).unwrap_or_else(|| Value::Table(Table::new()));
-    value
-        .try_into()
-        .map_err(|error: toml::de::Error| {
-            problems.push(ConfigProblem::Section {
-                section: name.to_owned(),
-                message: error.message().to_owned(),
-            });
-        })
-        .ok()
 }
