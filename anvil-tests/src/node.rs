@@ -30,10 +30,10 @@ pub struct NodeOptions {
     pub name: String,
     /// Port it would like.
     pub port: Option<u16>,
-    /// Chain endpoint, when it is not to be asked directly.
-    pub chain_http: Option<String>,
-    /// WebSocket endpoint; empty polls.
-    pub chain_ws: Option<String>,
+    /// Chain endpoints, HTTP and WebSocket, when the chain is not to be asked directly and alone.
+    pub chain_endpoints: Vec<(String, Option<String>)>,
+    /// How many of them must agree; 0 is the majority.
+    pub chain_threshold: usize,
     /// Settings laid over the generated ones: section, key, value.
     pub settings: Vec<(&'static str, &'static str, Value)>,
     /// Name of the program, or its path.
@@ -45,8 +45,8 @@ impl Default for NodeOptions {
         Self {
             name: "kms".to_owned(),
             port: None,
-            chain_http: None,
-            chain_ws: None,
+            chain_endpoints: Vec::new(),
+            chain_threshold: 0,
             settings: Vec::new(),
             program: None,
         }
@@ -326,14 +326,6 @@ fn configuration(
     let text = |value: String| Value::String(value);
     let path = |name: &str| Value::String(folder.join(name).display().to_string());
     let description = network.description();
-    let http = options
-        .chain_http
-        .clone()
-        .unwrap_or_else(|| network.anvil().http_url());
-    let ws = options
-        .chain_ws
-        .clone()
-        .unwrap_or_else(|| network.anvil().ws_url());
     let settings: Vec<(&str, &str, Value)> = vec![
         ("server", "listen", text(format!("127.0.0.1:{port}"))),
         (
@@ -347,8 +339,12 @@ fn configuration(
             Value::Integer(i64::try_from(description.chain_id.0)?),
         ),
         ("chain", "contract", text(description.kms_authority.to_string())),
-        ("chain", "http", text(http)),
-        ("chain", "ws", text(ws)),
+        ("chain", "endpoints", endpoints(network, options)),
+        (
+            "chain",
+            "threshold",
+            Value::Integer(i64::try_from(options.chain_threshold)?),
+        ),
         ("chain", "poll_interval_ms", Value::Integer(250)),
         ("chain", "development", Value::Boolean(true)),
         ("collateral", "pcs_url", text(network.pcs().url())),
@@ -375,4 +371,22 @@ fn configuration(
         }
     }
     Ok(toml::to_string(&document)?)
+}
+
+/// The chain itself, or whatever stands between it and the node.
+fn endpoints(network: &Network, options: &NodeOptions) -> Value {
+    let direct = [(network.anvil().http_url(), Some(network.anvil().ws_url()))];
+    let endpoints = match options.chain_endpoints.as_slice() {
+        [] => direct.as_slice(),
+        named => named,
+    };
+    let table = |(http, ws): &(String, Option<String>)| {
+        let mut table = Table::new();
+        table.insert("http".to_owned(), Value::String(http.clone()));
+        if let Some(ws) = ws {
+            table.insert("ws".to_owned(), Value::String(ws.clone()));
+        }
+        Value::Table(table)
+    };
+    Value::Array(endpoints.iter().map(table).collect())
 }

@@ -3,7 +3,7 @@
 
 use crate::{
     BridgeConfig, BridgeError, ChainStatus, Clock, Decided, Endpoint, EvidenceSource, HeaderSource,
-    HeightFloor, NetworkState,
+    HeightFloor, NetworkState, Quorum,
     cold::Fetcher,
     decide::Waiting,
     follower::{Follower, Shared},
@@ -34,27 +34,32 @@ pub struct Bridge {
 }
 
 impl Bridge {
-    /// Starts with one endpoint for headers and evidence.
+    /// Starts with the configured endpoints: several that must agree, or a single one in a development network.
     ///
     /// An endpoint that cannot be reached yet is not an error: the bridge keeps trying and answers `Unavailable`.
     ///
     /// # Errors
-    /// The endpoint serves another chain, contradicts the stored floor, or the floor cannot be read.
+    /// What [`BridgeConfig::check`] refuses; so many endpoints serve another chain that too few are left; the chain
+    /// contradicts the stored floor, or the floor cannot be read.
     pub async fn start(
         config: BridgeConfig,
         floor: Arc<dyn HeightFloor>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, BridgeError> {
-        let endpoint = Arc::new(Endpoint::new(&config)?);
-        if !config.development {
+        config.check()?;
+        if let [only] = config.endpoints.as_slice() {
+            let endpoint = Arc::new(Endpoint::new(&config, only)?);
             tracing::warn!(
                 endpoint = HeaderSource::name(&*endpoint),
-                "a single endpoint says which headers are the chain's: whoever controls it can invent headers, and with them \
-                 a contract state that allows anything; use only an endpoint you trust as much as this node"
+                "a single endpoint says which headers are the chain's: whoever controls it can invent a contract state \
+                 that allows anything"
             );
+            let headers: Arc<dyn HeaderSource> = Arc::clone(&endpoint) as _;
+            return Self::start_with(config, headers, endpoint, floor, clock).await;
         }
-        let headers: Arc<dyn HeaderSource> = Arc::clone(&endpoint) as _;
-        Self::start_with(config, headers, endpoint, floor, clock).await
+        let quorum = Quorum::new(&config)?;
+        let evidence = Arc::new(quorum.evidence());
+        Self::start_with(config, Arc::new(quorum), evidence, floor, clock).await
     }
 
     /// Starts with any source of headers and of evidence.
@@ -186,6 +191,7 @@ impl Bridge {
         // C6: a chain that contradicts itself or is another one decides nothing, however fresh the last head.
         if let Some(
             failure @ (BridgeError::Disagreement { .. }
+            | BridgeError::Split { .. }
             | BridgeError::WrongChain { .. }
             | BridgeError::Clock { .. }),
         ) = &published.failure

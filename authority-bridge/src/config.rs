@@ -1,22 +1,53 @@
-//! What a bridge needs to know before it starts. Everything else it reads from the chain.
+//! What a bridge needs to know before it starts. Everything else it reads from the chain. Refused: a number of endpoints
+//! and a threshold by which one provider, or a minority, could say alone which headers are the chain's.
 
+use crate::{BridgeError, rpc::endpoint_name};
 use alloy::primitives::Address;
 use authority_policy::{EvmRules, HardforkRule};
 use kms_types::{ChainAddress, ChainId};
-use std::time::Duration;
+use std::{fmt, time::Duration};
 use url::Url;
 
-/// Which chain, which contract, through which endpoint, within which bounds.
+/// Most endpoints; each is asked with every head.
+const MAX_ENDPOINTS: usize = 32;
+
+/// One JSON-RPC provider. Its URLs may hold keys, so they are not shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct EndpointConfig {
+    /// HTTP endpoint.
+    pub http: Url,
+    /// WebSocket endpoint that announces new heads; without it the head is polled for.
+    pub ws: Option<Url>,
+}
+
+impl From<Url> for EndpointConfig {
+    fn from(http: Url) -> Self {
+        Self { http, ws: None }
+    }
+}
+
+impl fmt::Debug for EndpointConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EndpointConfig")
+            .field("http", &endpoint_name(&self.http))
+            .field("ws", &self.ws.as_ref().map(endpoint_name))
+            .finish()
+    }
+}
+
+/// Which chain, which contract, through which endpoints, within which bounds.
 #[derive(Debug, Clone)]
 pub struct BridgeConfig {
     /// Chain the contract lives on; an endpoint of another chain is refused.
     pub chain_id: ChainId,
     /// The network's `KmsAuthority`.
     pub contract: ChainAddress,
-    /// JSON-RPC endpoint.
-    pub http: Url,
-    /// WebSocket endpoint that announces new heads; without it the head is polled for.
-    pub ws: Option<Url>,
+    /// JSON-RPC providers, each of another operator.
+    pub endpoints: Vec<EndpointConfig>,
+    /// How many of them must agree on a header; 0 is the majority.
+    pub threshold: usize,
+    /// How long endpoints may disagree about blocks after the agreed head before nothing is decided.
+    pub max_disagreement: Duration,
     /// Oldest head a decision may rest on, in seconds.
     pub max_head_age_s: u64,
     /// How far a head's time may be ahead of this machine's clock, in seconds.
@@ -39,19 +70,20 @@ pub struct BridgeConfig {
     pub max_concurrent_fetches: usize,
     /// Most decisions remembered.
     pub max_memo: usize,
-    /// Whether the network is a development network. Elsewhere a single endpoint is warned about: it can invent headers,
-    /// and with them any state.
+    /// Whether the network is a development network. Elsewhere a single endpoint is refused: it can invent headers, and
+    /// with them any state.
     pub development: bool,
 }
 
 impl BridgeConfig {
     /// The defaults for a contract on a chain.
-    pub fn new(chain_id: ChainId, contract: ChainAddress, http: Url) -> Self {
+    pub fn new(chain_id: ChainId, contract: ChainAddress, endpoints: Vec<EndpointConfig>) -> Self {
         Self {
             chain_id,
             contract,
-            http,
-            ws: None,
+            endpoints,
+            threshold: 0,
+            max_disagreement: Duration::from_secs(12),
             max_head_age_s: 60,
             max_clock_skew_s: 60,
             request_timeout: Duration::from_secs(5),
@@ -65,6 +97,71 @@ impl BridgeConfig {
             max_memo: 16_384,
             development: false,
         }
+    }
+
+    /// How many endpoints must agree.
+    pub fn needed(&self) -> usize {
+        match self.threshold {
+            0 => self.endpoints.len() / 2 + 1,
+            threshold => threshold,
+        }
+    }
+
+    /// Names of the endpoints: scheme, host and port, numbered where they are the same.
+    pub fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = Vec::with_capacity(self.endpoints.len());
+        for endpoint in &self.endpoints {
+            let name = endpoint_name(&endpoint.http);
+            let same = |taken: &&String| **taken == name || taken.starts_with(&format!("{name}#"));
+            let name = match names.iter().filter(same).count() {
+                0 => name,
+                earlier => format!("{name}#{}", earlier + 1),
+            };
+            names.push(name);
+        }
+        names
+    }
+
+    /// Whether these endpoints and this threshold may follow the network.
+    ///
+    /// # Errors
+    /// [`BridgeError::Config`] with the field.
+    pub fn check(&self) -> Result<(), BridgeError> {
+        let (count, needed) = (self.endpoints.len(), self.needed());
+        let refuse = |holds: bool, field, expected: &str, actual: String| match holds {
+            true => Ok(()),
+            false => Err(BridgeError::Config {
+                field,
+                expected: expected.to_owned(),
+                actual,
+            }),
+        };
+        let bounds = (1..=MAX_ENDPOINTS).contains(&count);
+        refuse(bounds, "endpoints", "1 to 32", count.to_string())?;
+        // C2: two minorities that both count as agreement could each have a chain of their own.
+        let majority = needed <= count && needed.saturating_mul(2) > count;
+        let actual = format!("{needed} of {count}");
+        refuse(
+            majority,
+            "threshold",
+            "more than half of the endpoints, and no more than there are",
+            actual,
+        )?;
+        if self.development {
+            return Ok(());
+        }
+        // C2: whoever runs the only endpoint decides which headers exist, and with them any state.
+        let several = "several endpoints outside a development network";
+        refuse(count > 1, "endpoints", several, count.to_string())?;
+        // C2: one provider under two entries would agree with itself.
+        let repeated = self.names().into_iter().find(|name| name.contains('#'));
+        let different = "endpoints of different hosts outside a development network";
+        refuse(
+            repeated.is_none(),
+            "endpoints",
+            different,
+            repeated.unwrap_or_default(),
+        )
     }
 
     pub(crate) fn rules(&self) -> EvmRules {

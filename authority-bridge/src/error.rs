@@ -1,6 +1,7 @@
 //! Why there is no decision. None of these ever allows anything; "denied" is not among them.
 
 use crate::FloorError;
+use alloy::primitives::B256;
 use authority_policy::PolicyError;
 use kms_types::{BlockRef, ChainId, UnixTime};
 
@@ -75,6 +76,24 @@ pub enum BridgeError {
         /// Hash now.
         actual: String,
     },
+    /// The endpoints disagree, and no agreement is in sight. Nothing is decided while it lasts.
+    #[error("endpoints disagree at block {height}: {}", told(.views))]
+    Split {
+        /// Height at which they differ.
+        height: u64,
+        /// Which endpoint says which hash.
+        views: Vec<(String, B256)>,
+    },
+    /// The bridge must not be started like that.
+    #[error("{field}: expected {expected}, got {actual}")]
+    Config {
+        /// Which setting.
+        field: &'static str,
+        /// What is acceptable.
+        expected: String,
+        /// What is there.
+        actual: String,
+    },
     /// The contract gave no answer at a block.
     #[error("block {block}: {fault}")]
     Contract {
@@ -101,7 +120,7 @@ impl BridgeError {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Stale { .. } => "chain_stale",
-            Self::Disagreement { .. } => "chain_disagreement",
+            Self::Disagreement { .. } | Self::Split { .. } => "chain_disagreement",
             _ => "chain_unavailable",
         }
     }
@@ -111,4 +130,12 @@ impl BridgeError {
             detail: detail.into(),
         }
     }
+}
+
+fn told(views: &[(String, B256)]) -> String {
+    let told: Vec<String> = views
+        .iter()
+        .map(|(endpoint, hash)| format!("{endpoint} says {hash}"))
+        .collect();
+    told.join(", ")
 }

@@ -3,11 +3,11 @@
 //! finalized block than the floor.
 
 use crate::{
-    BridgeConfig, BridgeError, ChainStatus, Clock, HeaderSource, HeightFloor,
+    BridgeConfig, BridgeError, ChainStatus, Clock, EndpointStatus, HeaderSource, HeightFloor,
     cold::{Call, Completed, Fetcher},
-    lineage::Lineage,
+    lineage::{Lineage, Recent},
     memo::{Memo, note},
-    rpc::{Announcements, announce},
+    rpc::{Announced, Announcements, Announcer, announce},
     snapshot::{Published, Snapshot, View},
 };
 use authority_contracts::question;
@@ -30,6 +30,7 @@ pub(crate) struct Shared {
     pub(crate) published: watch::Sender<Published>,
     pub(crate) status: watch::Sender<ChainStatus>,
     pub(crate) memo: Memo,
+    pub(crate) recent: Recent,
 }
 
 impl Shared {
@@ -38,6 +39,7 @@ impl Shared {
             published: watch::Sender::default(),
             status: watch::Sender::default(),
             memo: Memo::new(max_memo),
+            recent: Recent::default(),
         }
     }
 }
@@ -75,10 +77,17 @@ impl Follower {
             return Err(error);
         }
         self.report(first);
-        let (heads, announced) = watch::channel(Announcements::default());
+        let (heads, announced) = watch::channel(Announcements::new(self.config.endpoints.len()));
         let mut tasks = Vec::new();
-        if let Some(url) = self.config.ws.clone() {
-            tasks.push(tokio::spawn(announce(url, self.config.request_timeout, heads)));
+        for (index, endpoint) in self.config.endpoints.iter().enumerate() {
+            if let Some(url) = endpoint.ws.clone() {
+                let announcer = Announcer::new(&heads, index);
+                tasks.push(tokio::spawn(announce(
+                    url,
+                    self.config.request_timeout,
+                    announcer,
+                )));
+            }
         }
         tasks.push(tokio::spawn(self.run(announced, stop)));
         Ok(tasks)
@@ -88,20 +97,18 @@ impl Follower {
         let _ended = Ended(Arc::clone(&self.shared));
         let mut announced = 0;
         loop {
-            let now = *heads.borrow_and_update();
-            if now.count != announced {
-                (announced, self.catch_up) = (now.count, 0);
+            let now = heads.borrow_and_update().clone();
+            if now.count() != announced {
+                (announced, self.catch_up) = (now.count(), 0);
             }
-            let pause = self.pause(now);
+            let pause = self.pause(&now);
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 Ok(()) = heads.changed() => {}
                 _ = stop.wait_for(|stop| *stop) => return,
             }
-            let subscribed = heads.borrow().subscribed;
-            self.shared.status.send_if_modified(|status| {
-                std::mem::replace(&mut status.subscribed, subscribed) != subscribed
-            });
+            let now = heads.borrow().clone();
+            self.note_subscriptions(&now);
             let result = tokio::select! {
                 result = self.step() => result,
                 _ = stop.wait_for(|stop| *stop) => return,
@@ -112,14 +119,32 @@ impl Follower {
         }
     }
 
-    /// Until the next step: an announced head may not be served yet; announced heads need no close polling.
-    fn pause(&mut self, heads: Announcements) -> Duration {
-        match heads.subscribed {
-            // The height is a claim, so it is not waited for without end.
-            true if heads.number > self.lineage.height() && self.catch_up < MAX_CATCH_UP => {
-                self.catch_up += 1;
-                CATCH_UP
+    fn note_subscriptions(&self, now: &Announcements) {
+        let subscribed = self.is_announced(now);
+        self.shared.status.send_if_modified(|status| {
+            let mut changed = std::mem::replace(&mut status.subscribed, subscribed) != subscribed;
+            for (endpoint, said) in status.endpoints.iter_mut().zip(now.all()) {
+                changed |= std::mem::replace(&mut endpoint.subscribed, said.subscribed) != said.subscribed;
             }
+            changed
+        });
+    }
+
+    /// Whether so many announce that an honest endpoint is among them, as long as those that must agree are honest.
+    fn is_announced(&self, now: &Announcements) -> bool {
+        let (count, needed) = (self.config.endpoints.len(), self.config.needed());
+        now.subscribed() > count.saturating_sub(needed)
+    }
+
+    /// Until the next step: an announced head may not be served yet; announced heads need no close polling.
+    fn pause(&mut self, heads: &Announcements) -> Duration {
+        let ahead = |said: &Announced| said.subscribed && said.number > self.lineage.height();
+        // The height is a claim, so it is not waited for without end.
+        if self.catch_up < MAX_CATCH_UP && heads.all().iter().any(ahead) {
+            self.catch_up += 1;
+            return CATCH_UP;
+        }
+        match self.is_announced(heads) {
             true => self.config.poll_interval.saturating_mul(5),
             false => self.config.poll_interval,
         }
@@ -133,6 +158,7 @@ impl Follower {
             tracing::warn!(%error, halted, "the chain could not be followed");
         }
         let text = failure.as_ref().map(ToString::to_string);
+        let endpoints = self.endpoints(text.as_deref());
         self.shared
             .published
             .send_modify(|published| published.failure = failure);
@@ -141,9 +167,27 @@ impl Follower {
             status.connected = text.is_none();
             status.halted = halted;
             status.last_error = text;
-            changed
+            status.note(endpoints) || changed
         });
         halted
+    }
+
+    /// What is known of each endpoint; a single one is as the last step went.
+    fn endpoints(&self, failure: Option<&str>) -> Vec<EndpointStatus> {
+        let several = self.headers.endpoints();
+        if !several.is_empty() {
+            return several;
+        }
+        let head = self.shared.status.borrow().head.map(|head| head.block_ref());
+        vec![EndpointStatus {
+            name: self.headers.name().to_owned(),
+            head,
+            finalized: self.final_block,
+            agrees: failure.is_none(),
+            healthy: failure.is_none(),
+            last_error: failure.map(str::to_owned),
+            ..EndpointStatus::default()
+        }]
     }
 
     async fn step(&mut self) -> Result<(), BridgeError> {
@@ -164,6 +208,8 @@ impl Follower {
         if old.as_ref().is_some_and(unchanged) {
             return Ok(());
         }
+        self.lineage.follow(&tip.head, &finalized, &*self.headers).await?;
+        self.shared.recent.set(&self.lineage);
         let (head, finalized) = tokio::try_join!(
             self.view(
                 old.as_ref().map(|old| [&old.head, &old.finalized]),
@@ -171,8 +217,8 @@ impl Follower {
             ),
             self.view(old.as_ref().map(|old| [&old.finalized, &old.head]), finalized),
         )?;
-        let depth = self.lineage.follow(&tip.head, &*self.headers).await;
         self.forget_unused(&head, &finalized);
+        let depth = self.lineage.take_removed();
         self.publish(Snapshot { head, finalized }, depth);
         Ok(())
     }

@@ -6,7 +6,8 @@
 //! that is too old, over an older finalized block than was ever acted on, or over anything a provider merely claims.
 //!
 //! How evidence is fetched ([`HeaderSource`], [`EvidenceSource`]) is apart from what it proves (crate
-//! `authority-policy`): a source that asks several providers, or a light client, takes the place of [`Endpoint`].
+//! `authority-policy`). [`Quorum`] and [`EvidencePool`] ask several providers; a single [`Endpoint`] is for development
+//! networks; a light client may take the place of the quorum.
 #![forbid(unsafe_code)]
 
 mod bridge;
@@ -18,9 +19,12 @@ mod error;
 mod finality;
 mod follower;
 mod lineage;
+mod members;
 mod memo;
 mod network;
+mod pool;
 mod ports;
+mod quorum;
 mod rpc;
 mod snapshot;
 mod source;
@@ -28,11 +32,13 @@ mod status;
 
 pub use authority_policy::{Finality, Hardfork, HardforkRule, Subject, Verdict};
 pub use bridge::Bridge;
-pub use config::BridgeConfig;
+pub use config::{BridgeConfig, EndpointConfig};
 pub use decision::Decided;
 pub use error::BridgeError;
 pub use network::NetworkState;
+pub use pool::EvidencePool;
 pub use ports::{Clock, FloorError, HeightFloor, SystemClock};
+pub use quorum::Quorum;
 pub use rpc::Endpoint;
 pub use source::{Evidence, EvidenceSource, HeaderSource, Tip, Want};
-pub use status::ChainStatus;
+pub use status::{ChainStatus, EndpointStatus};

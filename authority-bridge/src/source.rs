@@ -1,14 +1,20 @@
 //! The seam between what is known and how it is fetched. Evidence is verified by whoever asked for it, so an
 //! [`EvidenceSource`] needs no trust; a [`HeaderSource`] is what says which header is the chain's.
 //!
-//! One [`crate::Endpoint`] is both, which trusts one provider for headers. A quorum implements [`HeaderSource`] over
-//! several and accepts a header when k of n agree on its hash at that height; a beacon light client implements it from
-//! sync-committee signatures. Nothing else in the bridge changes.
+//! One [`crate::Endpoint`] is both, which trusts one provider for headers: for development networks alone.
+//! [`crate::Quorum`] asks several and takes a header when k of n have the same hash at that height. A beacon light client
+//! would implement [`HeaderSource`] from sync-committee signatures: its `tip` gives the execution headers of the optimistic
+//! and of the finalized update, `by_hash`, `range` and `ancestors` follow parent hashes from there. Nothing else in the
+//! bridge changes.
 
-use crate::BridgeError;
+use crate::{BridgeError, EndpointStatus};
 use alloy::primitives::{Address, B256, Bytes};
 use async_trait::async_trait;
-use authority_policy::{AccountEvidence, ProvenHeader, SlotEvidence};
+use authority_policy::{AccountEvidence, PolicyError, ProvenHeader, SlotEvidence};
+use std::sync::Arc;
+
+/// Headers of one request for a range.
+pub(crate) const PIECE: u64 = 256;
 
 /// Head and finalized block as of one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +36,44 @@ pub trait HeaderSource: Send + Sync + 'static {
     async fn by_hash(&self, hash: B256) -> Result<Option<ProvenHeader>, BridgeError>;
     /// Headers of the canonical chain from one height to another, both included.
     async fn range(&self, from: u64, to: u64) -> Result<Vec<ProvenHeader>, BridgeError>;
+
+    /// Ancestors of `head` down to height `to`, newest first, each the parent of the one before.
+    async fn ancestors(&self, head: &ProvenHeader, to: u64) -> Result<Vec<Arc<ProvenHeader>>, BridgeError> {
+        let mut linked: Vec<Arc<ProvenHeader>> = Vec::new();
+        let (mut number, mut expected) = (head.number(), head.parent_hash());
+        while number > to {
+            let from = number.saturating_sub(PIECE).max(to);
+            let headers = self.range(from, number.saturating_sub(1)).await?;
+            if headers.is_empty() {
+                return Err(unlinked(self.name(), number, "no block"));
+            }
+            for header in headers.into_iter().rev() {
+                if header.hash() != expected || header.number().checked_add(1) != Some(number) {
+                    return Err(unlinked(
+                        self.name(),
+                        number,
+                        &header.block().block_ref().to_string(),
+                    ));
+                }
+                (number, expected) = (header.number(), header.parent_hash());
+                linked.push(Arc::new(header));
+            }
+        }
+        Ok(linked)
+    }
+
+    /// What is known of each provider, where there are several.
+    fn endpoints(&self) -> Vec<EndpointStatus> {
+        Vec::new()
+    }
+}
+
+fn unlinked(name: &str, number: u64, actual: &str) -> BridgeError {
+    BridgeError::Endpoint {
+        endpoint: name.to_owned(),
+        field: "eth_getBlockByNumber",
+        detail: format!("expected the parent of block {number}, got {actual}"),
+    }
 }
 
 /// A wish for evidence about one account.
@@ -74,4 +118,13 @@ pub trait EvidenceSource: Send + Sync + 'static {
     async fn evidence(&self, block: B256, wants: &[Want]) -> Result<Vec<Evidence>, BridgeError>;
     /// A guess at what a call will read; only saves round trips.
     async fn hint(&self, block: B256, contract: Address, call: Bytes) -> Result<Vec<Want>, BridgeError>;
+
+    /// Those to ask one after the other, best first, as long as evidence does not prove what it claims. Each names who
+    /// answered it last. Empty where there is nobody but this one.
+    fn sources(&self) -> Vec<Arc<dyn EvidenceSource>> {
+        Vec::new()
+    }
+
+    /// Takes note that the evidence of `name` does not prove what it claims.
+    fn report(&self, _name: &str, _fault: &PolicyError) {}
 }

@@ -114,8 +114,7 @@ async fn through_proxy(max_age: i64) -> (Scene, Proxy) {
     let port = anvil_tests::ports::free(None).unwrap();
     proxy.upstream.set(format!("http://127.0.0.1:{port}")).unwrap();
     let node = NodeOptions {
-        chain_http: Some(url),
-        chain_ws: Some(String::new()),
+        chain_endpoints: vec![(url, None)],
         ..NodeOptions::default()
     };
     let node = unlimited(node)

@@ -2,7 +2,10 @@
 //! Refused: another chain, a header that does not hash to its hash, answers that are missing, null or of another shape.
 
 use super::{endpoint_name, shown, transport::BoundedHttp};
-use crate::{BridgeConfig, BridgeError, Evidence, EvidenceSource, HeaderSource, Tip, Want};
+use crate::{
+    BridgeConfig, BridgeError, EndpointConfig, Evidence, EvidenceSource, HeaderSource, Tip, Want,
+    source::PIECE,
+};
 use alloy::{
     eips::eip2930::AccessListResult,
     primitives::{Address, B256, Bytes, U64},
@@ -25,8 +28,6 @@ const BATCH: usize = 32;
 const CONCURRENT: usize = 4;
 /// Slots in one proof request.
 const SLOTS: usize = 128;
-/// Headers fetched in one go.
-const MAX_RANGE: u64 = 256;
 
 /// A single provider, trusted for which headers are the chain's and for nothing else.
 #[derive(Debug, Clone)]
@@ -44,14 +45,21 @@ struct Request {
 }
 
 impl Endpoint {
-    /// Prepares the client; nothing is sent yet.
+    /// Prepares the client for one of the configuration's endpoints; nothing is sent yet.
     ///
     /// # Errors
     /// [`BridgeError::Endpoint`] when no HTTP client can be made from the configuration.
-    pub fn new(config: &BridgeConfig) -> Result<Self, BridgeError> {
-        let name = endpoint_name(&config.http);
+    pub fn new(config: &BridgeConfig, endpoint: &EndpointConfig) -> Result<Self, BridgeError> {
+        Self::named(config, endpoint, endpoint_name(&endpoint.http))
+    }
+
+    pub(crate) fn named(
+        config: &BridgeConfig,
+        endpoint: &EndpointConfig,
+        name: String,
+    ) -> Result<Self, BridgeError> {
         let http = BoundedHttp::new(
-            config.http.clone(),
+            endpoint.http.clone(),
             config.max_response_bytes,
             config.request_timeout,
         )
@@ -199,7 +207,7 @@ impl HeaderSource for Endpoint {
 
     async fn range(&self, from: u64, to: u64) -> Result<Vec<ProvenHeader>, BridgeError> {
         const METHOD: &str = "eth_getBlockByNumber";
-        let wanted = to.saturating_sub(from).saturating_add(1).min(MAX_RANGE);
+        let wanted = to.saturating_sub(from).saturating_add(1).min(PIECE);
         let numbers = (0..wanted).map(|step| from.saturating_add(step));
         let requests: Vec<Request> = numbers
             .map(|number| by_number(json!(format!("{number:#x}"))))

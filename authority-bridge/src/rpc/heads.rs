@@ -1,5 +1,5 @@
 //! Announcements of new heads over WebSocket. An announcement only says "ask now": the header itself comes from the
-//! [`crate::HeaderSource`], so a lying or silent announcer can delay by the polling interval and do nothing else.
+//! [`crate::HeaderSource`], so a lying or silent announcer can cost requests, within bounds, and do nothing else.
 
 use super::{endpoint_name, shown};
 use alloy::{
@@ -13,12 +13,14 @@ use url::Url;
 
 /// Largest WebSocket message; a header has about 2 KiB.
 const MAX_MESSAGE: usize = 1024 * 1024;
+/// Between two announcements of one endpoint that are listened to.
+const LEAST_PAUSE: Duration = Duration::from_millis(50);
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
-/// What the announcer last said.
+/// What one announcer last said.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Announcements {
+pub(crate) struct Announced {
     /// Whether there is a subscription.
     pub(crate) subscribed: bool,
     /// Height last announced, if any. A claim.
@@ -27,28 +29,67 @@ pub(crate) struct Announcements {
     pub(crate) count: u64,
 }
 
+/// What all of them last said, in the order of the configuration.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Announcements(Vec<Announced>);
+
+impl Announcements {
+    pub(crate) fn new(endpoints: usize) -> Self {
+        Self(vec![Announced::default(); endpoints])
+    }
+    pub(crate) fn all(&self) -> &[Announced] {
+        &self.0
+    }
+    pub(crate) fn count(&self) -> u64 {
+        self.0.iter().fold(0, |sum, one| sum.wrapping_add(one.count))
+    }
+    pub(crate) fn subscribed(&self) -> usize {
+        self.0.iter().filter(|one| one.subscribed).count()
+    }
+}
+
+/// Where one announcer writes.
+#[derive(Debug, Clone)]
+pub(crate) struct Announcer {
+    heads: watch::Sender<Announcements>,
+    index: usize,
+}
+
+impl Announcer {
+    pub(crate) fn new(heads: &watch::Sender<Announcements>, index: usize) -> Self {
+        Self {
+            heads: heads.clone(),
+            index,
+        }
+    }
+    fn change(&self, change: impl FnOnce(&mut Announced) -> bool) {
+        self.heads
+            .send_if_modified(|all| all.0.get_mut(self.index).is_some_and(change));
+    }
+}
+
 /// Subscribes, and subscribes again whenever the connection ends, until the receiver is gone.
-pub(crate) async fn announce(url: Url, timeout: Duration, heads: watch::Sender<Announcements>) {
+pub(crate) async fn announce(url: Url, timeout: Duration, announcer: Announcer) {
     let name = endpoint_name(&url);
     let mut pause = FIRST_PAUSE;
-    while !heads.is_closed() {
-        match listen(&url, timeout, &heads).await {
+    while !announcer.heads.is_closed() {
+        match listen(&url, timeout, &announcer).await {
             Ok(()) => pause = FIRST_PAUSE,
             Err(detail) => {
                 tracing::warn!(endpoint = %name, %detail, "no subscription to new heads; polling");
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
         }
-        heads.send_if_modified(|state| std::mem::take(&mut state.subscribed));
+        announcer.change(|state| std::mem::take(&mut state.subscribed));
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
-            () = heads.closed() => return,
+            () = announcer.heads.closed() => return,
         }
     }
 }
 
 /// One connection, from subscribing to its end.
-async fn listen(url: &Url, timeout: Duration, heads: &watch::Sender<Announcements>) -> Result<(), String> {
+async fn listen(url: &Url, timeout: Duration, announcer: &Announcer) -> Result<(), String> {
     let limits = WebSocketConfig::default()
         .max_message_size(Some(MAX_MESSAGE))
         .max_frame_size(Some(MAX_MESSAGE));
@@ -64,21 +105,25 @@ async fn listen(url: &Url, timeout: Duration, heads: &watch::Sender<Announcement
     let (_provider, mut stream) = subscribed
         .map_err(|_| format!("no subscription within {timeout:?}"))?
         .map_err(|error| shown(&error.to_string()))?;
-    heads.send_modify(|state| {
+    announcer.change(|state| {
         state.subscribed = true;
         state.count += 1;
+        true
     });
     loop {
         let header = tokio::select! {
             header = stream.next() => header,
-            () = heads.closed() => return Ok(()),
+            () = announcer.heads.closed() => return Ok(()),
         };
         let Some(header) = header else {
             return Ok(());
         };
-        heads.send_modify(|state| {
+        announcer.change(|state| {
             state.number = header.number;
             state.count += 1;
+            true
         });
+        // One that announces without end makes no more requests than this.
+        tokio::time::sleep(LEAST_PAUSE).await;
     }
 }

@@ -98,7 +98,7 @@ async fn a_warm_decision_sends_no_request_and_a_cold_one_is_shared() {
     let net = Net::settled().await;
     let proxy = Proxy::start(net.anvil.endpoint_url()).await;
     let mut config = net.config();
-    config.http = proxy.url.clone();
+    config.endpoints = vec![proxy.url.clone().into()];
     config.poll_interval = Duration::from_secs(3600);
     let bridge = Arc::new(net.bridge_with(config).await.unwrap());
     let before = proxy.calls();
@@ -131,8 +131,8 @@ async fn decisions_stay_warm_over_new_blocks_and_their_requests_are_the_follower
     let net = Net::settled().await;
     let proxy = Proxy::start(net.anvil.endpoint_url()).await;
     let mut config = net.config();
-    config.http = proxy.url.clone();
-    config.ws = Some(net.anvil.ws_endpoint_url());
+    config.endpoints = vec![proxy.url.clone().into()];
+    config.endpoints[0].ws = Some(net.anvil.ws_endpoint_url());
     config.poll_interval = Duration::from_secs(3600);
     let bridge = net.bridge_with(config).await.unwrap();
     until(&bridge, |status| status.subscribed).await;
@@ -154,7 +154,7 @@ async fn decisions_stay_warm_over_new_blocks_and_their_requests_are_the_follower
 async fn heads_come_over_websocket_and_by_polling() {
     let net = Net::settled().await;
     let mut announced = net.config();
-    announced.ws = Some(net.anvil.ws_endpoint_url());
+    announced.endpoints[0].ws = Some(net.anvil.ws_endpoint_url());
     announced.poll_interval = Duration::from_secs(3600);
     let announced = net.bridge_with(announced).await.unwrap();
     until(&announced, |status| status.subscribed).await;
@@ -163,7 +163,7 @@ async fn heads_come_over_websocket_and_by_polling() {
 
     let mut polled = net.config();
     // Nobody listens there.
-    polled.ws = Some("ws://127.0.0.1:1/".parse().unwrap());
+    polled.endpoints[0].ws = Some("ws://127.0.0.1:1/".parse().unwrap());
     let polled = net.bridge_with(polled).await.unwrap();
     net.mine(1).await;
     net.caught_up(&polled).await;

@@ -12,7 +12,7 @@ use std::{sync::Arc, time::Duration};
 async fn behind_proxy(net: &Net) -> (Bridge, Proxy) {
     let proxy = Proxy::start(net.anvil.endpoint_url()).await;
     let mut config = net.config();
-    config.http = proxy.url.clone();
+    config.endpoints = vec![proxy.url.clone().into()];
     config.request_timeout = Duration::from_secs(5);
     let bridge = net.bridge_with(config).await.unwrap();
     (bridge, proxy)

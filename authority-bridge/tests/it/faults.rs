@@ -11,7 +11,7 @@ use std::{sync::Arc, time::Duration};
 
 fn impatient(config: BridgeConfig, proxy: &Proxy) -> BridgeConfig {
     BridgeConfig {
-        http: proxy.url.clone(),
+        endpoints: vec![proxy.url.clone().into()],
         request_timeout: Duration::from_millis(500),
         max_response_bytes: 256 * 1024,
         ..config
@@ -240,7 +240,7 @@ async fn a_lost_subscription_is_replaced_by_polling_until_it_is_back() {
     let net = Net::settled().await;
     let tunnel = Tunnel::start(net.anvil.port()).await;
     let mut config = net.config();
-    config.ws = Some(format!("ws://127.0.0.1:{}", tunnel.port).parse().unwrap());
+    config.endpoints[0].ws = Some(format!("ws://127.0.0.1:{}", tunnel.port).parse().unwrap());
     let bridge = net.bridge_with(config).await.unwrap();
     until(&bridge, |status| status.subscribed).await;
     tunnel.set_open(false);

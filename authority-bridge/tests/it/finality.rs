@@ -86,7 +86,7 @@ async fn c5_the_floor_survives_a_restart_and_an_older_finalized_block_is_not_use
         }
     });
     let mut config = net.config();
-    config.http = proxy.url.clone();
+    config.endpoints = vec![proxy.url.clone().into()];
     let bridge = net.bridge_with(config).await.unwrap();
     assert_eq!(bridge.status().finalized.unwrap().block_ref(), floor);
     assert!(

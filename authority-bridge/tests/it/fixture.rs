@@ -32,7 +32,7 @@ use std::{
 pub const PATIENCE: Duration = Duration::from_secs(30);
 pub const COMPOSE: ComposeHash = ComposeHash::new([0xc0; 32]);
 
-fn tool(name: &str) -> PathBuf {
+pub fn tool(name: &str) -> PathBuf {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("../contracts/node_modules/.bin")
         .join(name);
@@ -142,7 +142,7 @@ impl Net {
         BridgeConfig {
             poll_interval: Duration::from_millis(25),
             development: true,
-            ..BridgeConfig::new(ChainId(31337), contract, self.anvil.endpoint_url())
+            ..BridgeConfig::new(ChainId(31337), contract, vec![self.anvil.endpoint_url().into()])
         }
     }
 

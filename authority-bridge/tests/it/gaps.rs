@@ -21,7 +21,8 @@ struct Inventor {
 impl Inventor {
     /// Invents linked headers from `first` to `claimed`; the first has a parent nobody knows.
     async fn new(net: &Net, first: u64, claimed: u64) -> Self {
-        let real = Endpoint::new(&net.config()).unwrap();
+        let config = net.config();
+        let real = Endpoint::new(&config, &config.endpoints[0]).unwrap();
         let (mut invented, mut real_hashes) = (BTreeMap::new(), BTreeMap::new());
         let mut parent = B256::repeat_byte(7);
         let mut next = first;

@@ -16,5 +16,6 @@ mod finality;
 mod fixture;
 mod gaps;
 mod proxy;
+mod quorum;
 mod reorgs;
 mod story;

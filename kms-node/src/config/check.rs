@@ -110,20 +110,7 @@ impl Config {
             "the KmsAuthority contract",
             chain.contract,
         );
-        checker.url(
-            "chain.http",
-            self.schemes(HTTP, HTTPS),
-            "an https URL (http in a development network)",
-            &chain.http,
-        );
-        if !chain.ws.is_empty() {
-            checker.url(
-                "chain.ws",
-                self.schemes(WS, WSS),
-                "a wss URL (ws in a development network), or nothing",
-                &chain.ws,
-            );
-        }
+        self.check_endpoints(checker);
         checker.between(
             "chain.max_head_age_s",
             "1 to 3600",
@@ -147,6 +134,47 @@ impl Config {
             "100000 to 100000000",
             100_000..=100_000_000,
             chain.gas_limit,
+        );
+    }
+
+    fn check_endpoints(&self, checker: &mut Checker) {
+        let chain = &self.chain;
+        for endpoint in &chain.endpoints {
+            checker.url(
+                "chain.endpoints",
+                self.schemes(HTTP, HTTPS),
+                "https URLs (http in a development network) as `http`",
+                &endpoint.http,
+            );
+            if !endpoint.ws.is_empty() {
+                checker.url(
+                    "chain.endpoints",
+                    self.schemes(WS, WSS),
+                    "wss URLs (ws in a development network), or nothing, as `ws`",
+                    &endpoint.ws,
+                );
+            }
+        }
+        let (count, needed) = (chain.endpoints.len(), chain.needed());
+        // C2: whoever runs the only endpoint decides which headers exist, and with them any state.
+        let least = if chain.development { 1 } else { 2 };
+        let expected = "2 to 32 providers (one is enough in a development network)";
+        checker.require((least..=32).contains(&count), "chain.endpoints", expected, count);
+        if count > 0 {
+            // C2: two minorities that both count as agreement could each have a chain of their own.
+            let majority = needed <= count && needed.saturating_mul(2) > count;
+            let expected = "0, or more than half of the endpoints and no more than there are";
+            checker.require(majority, "chain.threshold", expected, needed);
+        }
+        if let (Some(repeated), false) = (chain.repeated_host(), chain.development) {
+            // C2: one provider under two entries would agree with itself.
+            checker.require(false, "chain.endpoints", "providers of different hosts", repeated);
+        }
+        checker.between(
+            "chain.max_disagreement_s",
+            "1 to 3600",
+            1..=3600,
+            chain.max_disagreement_s,
         );
     }
 
@@ -294,7 +322,7 @@ mod tests {
         [chain]
         chain_id = 31337
         contract = "0x5FbDB2315678afecb367f032d93F642f64180aa3"
-        http = "https://127.0.0.1:8545"
+        endpoints = [{ http = "https://one.example:8545" }, { http = "https://two.example:8545" }]
     "#;
 
     fn problems(text: &str) -> Vec<String> {
@@ -310,7 +338,10 @@ mod tests {
                 "KEDGE_KMS__CHAIN__CONTRACT",
                 "5FbDB2315678afecb367f032d93F642f64180aa3",
             ),
-            ("KEDGE_KMS__CHAIN__HTTP", "https://127.0.0.1:8545"),
+            (
+                "KEDGE_KMS__CHAIN__ENDPOINTS",
+                "[{ http = \"https://one.example\", ws = \"wss://one.example\" }, { http = \"https://two.example\" }]",
+            ),
             (name, value),
         ];
         chain
@@ -321,7 +352,7 @@ mod tests {
     #[test]
     fn defaults_fail_closed() {
         let problems = problems("");
-        for key in ["chain.chain_id", "chain.contract", "chain.http"] {
+        for key in ["chain.chain_id", "chain.contract", "chain.endpoints"] {
             assert!(
                 problems.iter().any(|problem| problem.starts_with(key)),
                 "{key}: {problems:?}"
@@ -337,9 +368,8 @@ mod tests {
 
     #[test]
     fn every_problem_is_told_at_once() {
-        let text = format!(
-            "{GOOD}\nws = \"ftp://x\"\n[keys]\nseal = \"keyfile\"\nlease_s = 1\n[td]\ndevice = \"usb\""
-        );
+        let text =
+            format!("{GOOD}\nthreshold = 1\n[keys]\nseal = \"keyfile\"\nlease_s = 1\n[td]\ndevice = \"usb\"");
         let problems = problems(&text);
         assert_eq!(problems.len(), 5, "{problems:?}");
     }
@@ -370,12 +400,43 @@ mod tests {
 
     #[test]
     fn c1_urls_without_tls_outside_a_development_network_are_refused() {
-        let plain = GOOD.replace("https://", "http://");
-        let rest = "ws = \"ws://127.0.0.1:1\"\n[collateral]\npcs_url = \"http://127.0.0.1:1\"\n\
+        let plain = GOOD.replace(
+            "https://one.example:8545\"",
+            "http://one.example\", ws = \"ws://one.example\"",
+        );
+        let rest = "[collateral]\npcs_url = \"http://127.0.0.1:1\"\n\
                     root_crl_url = \"http://127.0.0.1:1/crl\"";
         let found = problems(&format!("{plain}\n{rest}"));
         assert_eq!(found.len(), 4, "{found:?}");
         assert_eq!(problems(&format!("{plain}\ndevelopment = true\n{rest}")).len(), 0);
+    }
+
+    #[test]
+    fn c2_a_single_endpoint_outside_a_development_network_is_refused() {
+        let single = GOOD.replace(", { http = \"https://two.example:8545\" }", "");
+        let found = problems(&single);
+        assert!(
+            found.len() == 1 && found[0].starts_with("chain.endpoints: expected 2"),
+            "{found:?}"
+        );
+        assert_eq!(problems(&format!("{single}\ndevelopment = true")).len(), 0);
+    }
+
+    #[test]
+    fn c2_a_threshold_of_a_minority_or_of_more_than_there_are_is_refused() {
+        for (threshold, expected) in [(0, 0), (1, 1), (2, 0), (3, 1)] {
+            let found = problems(&format!("{GOOD}\nthreshold = {threshold}"));
+            assert_eq!(found.len(), expected, "{threshold}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn c2_one_provider_under_two_entries_is_refused() {
+        let found = problems(&GOOD.replace("two.example:8545", "one.example:8545/other/key"));
+        assert_eq!(
+            found,
+            ["chain.endpoints: expected providers of different hosts, got one.example"]
+        );
     }
 
     #[test]

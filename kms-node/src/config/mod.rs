@@ -7,8 +7,8 @@ mod check;
 mod sections;
 
 pub use sections::{
-    ChainConfig, CollateralConfig, Config, DatabaseConfig, KeysConfig, LimitsConfig, LogConfig, LogFormat,
-    Seal, ServerConfig, TdConfig,
+    ChainConfig, CollateralConfig, Config, DatabaseConfig, EndpointConfig, KeysConfig, LimitsConfig,
+    LogConfig, LogFormat, Seal, ServerConfig, TdConfig,
 };
 
 pub use kms_settings::{ConfigError, ConfigProblem};
@@ -49,7 +49,7 @@ impl Config {
     ) -> Result<Self, ConfigError> {
         finish(
             LAYERS.load(file, variables),
-            |problem| !matches!(problem, ConfigProblem::Value { key, .. } if *key == ENDPOINT),
+            |problem| !matches!(problem, ConfigProblem::Value { key, .. } if ENDPOINTS.contains(key)),
         )
     }
 
@@ -63,7 +63,7 @@ impl Config {
 }
 
 /// What `bootstrap` can do without.
-const ENDPOINT: &str = "chain.http";
+const ENDPOINTS: [&str; 2] = ["chain.endpoints", "chain.threshold"];
 
 fn finish(sections: Sections, counts: impl Fn(&ConfigProblem) -> bool) -> Result<Config, ConfigError> {
     sections.finish(sections::read, Config::check, counts)

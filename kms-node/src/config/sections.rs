@@ -65,10 +65,12 @@ section! {
         chain_id: ChainId,
         /// KmsAuthority.
         contract: ChainAddress,
-        /// HTTP endpoint.
-        http: String,
-        /// WebSocket endpoint, or empty.
-        ws: String,
+        /// Providers.
+        endpoints: Vec<EndpointConfig>,
+        /// How many must agree; 0 is the majority.
+        threshold: usize,
+        /// Longest disagreement about newer blocks.
+        max_disagreement_s: u64,
         /// Oldest head that decides.
         max_head_age_s: u64,
         /// One RPC call.
@@ -81,6 +83,44 @@ section! {
         development: bool,
     }
 }
+/// One entry of `chain.endpoints`. URLs may hold keys, so they are not shown.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EndpointConfig {
+    /// HTTP endpoint.
+    pub http: String,
+    /// WebSocket endpoint, or empty.
+    #[serde(default)]
+    pub ws: String,
+}
+
+impl std::fmt::Debug for EndpointConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EndpointConfig").finish_non_exhaustive()
+    }
+}
+
+impl ChainConfig {
+    /// How many endpoints must agree.
+    pub(crate) fn needed(&self) -> usize {
+        match self.threshold {
+            0 => self.endpoints.len() / 2 + 1,
+            threshold => threshold,
+        }
+    }
+
+    /// A host that more than one endpoint names.
+    pub(crate) fn repeated_host(&self) -> Option<String> {
+        let host =
+            |endpoint: &EndpointConfig| Some(url::Url::parse(&endpoint.http).ok()?.host_str()?.to_owned());
+        let mut seen = std::collections::HashSet::new();
+        self.endpoints
+            .iter()
+            .filter_map(host)
+            .find(|host| !seen.insert(host.clone()))
+    }
+}
+
 section! {
     /// `[collateral]`
     CollateralConfig {

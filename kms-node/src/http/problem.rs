@@ -56,7 +56,7 @@ impl From<BridgeError> for ApiError {
     fn from(error: BridgeError) -> Self {
         let code = match &error {
             BridgeError::Stale { .. } => ProblemCode::ChainStale,
-            BridgeError::Disagreement { .. } => ProblemCode::ChainDisagreement,
+            BridgeError::Disagreement { .. } | BridgeError::Split { .. } => ProblemCode::ChainDisagreement,
             // C6: whatever else keeps the chain from answering, the answer is "cannot be asked", never "allowed".
             BridgeError::Unavailable { .. }
             | BridgeError::Endpoint { .. }
@@ -65,6 +65,7 @@ impl From<BridgeError> for ApiError {
             | BridgeError::Clock { .. }
             | BridgeError::Contract { .. }
             | BridgeError::TooMuch { .. }
+            | BridgeError::Config { .. }
             | BridgeError::Floor(_) => ProblemCode::ChainUnavailable,
         };
         Self::new(code, chain_of(&error))

@@ -5,7 +5,7 @@ use crate::{
     app::App,
     authority::Authority,
     collateral::{CollateralCache, PcsClient},
-    config::Config,
+    config::{self, Config},
     limits::Limits,
     log::{LogReader, ReleaseLog, TreeSigner},
     metrics::Metrics,
@@ -16,7 +16,7 @@ use crate::{
     tls::NodeCertificate,
 };
 use attestation::Verifier;
-use authority_bridge::{BridgeConfig, Clock};
+use authority_bridge::{BridgeConfig, Clock, EndpointConfig};
 use kms_keys::EpochKeys;
 use kms_protocol::{Challenges, Epochs};
 use kms_wire::UnixTime;
@@ -127,10 +127,17 @@ fn collateral(config: &Config, store: &Store) -> Result<CollateralCache, StartEr
 
 pub(super) fn bridge_config(config: &Config) -> Result<BridgeConfig, StartError> {
     let chain = &config.chain;
-    let mut bridge = BridgeConfig::new(chain.chain_id, chain.contract, Url::parse(&chain.http)?);
-    bridge.ws = (!chain.ws.is_empty())
-        .then(|| Url::parse(&chain.ws))
-        .transpose()?;
+    let endpoint = |endpoint: &config::EndpointConfig| {
+        let ws = (!endpoint.ws.is_empty()).then(|| Url::parse(&endpoint.ws));
+        Ok::<_, StartError>(EndpointConfig {
+            http: Url::parse(&endpoint.http)?,
+            ws: ws.transpose()?,
+        })
+    };
+    let endpoints = chain.endpoints.iter().map(endpoint).collect::<Result<_, _>>()?;
+    let mut bridge = BridgeConfig::new(chain.chain_id, chain.contract, endpoints);
+    bridge.threshold = chain.threshold;
+    bridge.max_disagreement = Duration::from_secs(chain.max_disagreement_s);
     bridge.max_head_age_s = chain.max_head_age_s;
     bridge.request_timeout = Duration::from_millis(chain.request_timeout_ms);
     bridge.poll_interval = Duration::from_millis(chain.poll_interval_ms);

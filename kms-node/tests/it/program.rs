@@ -29,7 +29,7 @@ fn bad_configuration_exits_64_with_every_problem() {
     for key in [
         "chain.chain_id",
         "chain.contract",
-        "chain.http",
+        "chain.endpoints",
         "server.max_in_flight",
     ] {
         assert!(

@@ -213,7 +213,7 @@ fn config(folder: &TempDir, pcs: &str, seed: &InstanceSeed, settings: &str) -> C
         [chain]
         chain_id = 31337
         contract = "0x5FbDB2315678afecb367f032d93F642f64180aa3"
-        http = "http://127.0.0.1:1"
+        endpoints = [{{ http = "http://127.0.0.1:1" }}]
         development = true
         [collateral]
         pcs_url = "{pcs}"

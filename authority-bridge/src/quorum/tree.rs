@@ -1,0 +1,59 @@
+//! Headers by their hash, each hashed here. A block commits to all its ancestors, so whoever fetched them, an endpoint's
+//! chain is what its head leads to.
+
+use alloy::primitives::B256;
+use authority_policy::ProvenHeader;
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+/// Most blocks from a head down to the finalized block; beyond that a chain is not followed.
+pub(crate) const MAX_DEPTH: u64 = 8192;
+
+/// A block and its ancestors as far as they are known, newest first.
+pub(crate) type Path = Vec<Arc<ProvenHeader>>;
+
+/// The block of a path at a height.
+pub(crate) fn at(path: &Path, number: u64) -> Option<&Arc<ProvenHeader>> {
+    let newest = path.first()?.number();
+    path.get(usize::try_from(newest.checked_sub(number)?).ok()?)
+}
+
+/// Headers that some endpoint gave.
+#[derive(Debug, Default)]
+pub(crate) struct Tree(HashMap<B256, Arc<ProvenHeader>>);
+
+impl Tree {
+    pub(crate) fn insert(&mut self, header: Arc<ProvenHeader>) -> Arc<ProvenHeader> {
+        Arc::clone(self.0.entry(header.hash()).or_insert(header))
+    }
+
+    pub(crate) fn get(&self, hash: &B256) -> Option<&Arc<ProvenHeader>> {
+        self.0.get(hash)
+    }
+
+    pub(crate) fn path(&self, head: &Arc<ProvenHeader>) -> Path {
+        let (mut path, mut next) = (Vec::new(), Some(head));
+        while let Some(header) = next.filter(|_| path.len() as u64 <= MAX_DEPTH) {
+            path.push(Arc::clone(header));
+            // A header may name a parent of any height; only the height before makes a chain.
+            let parent = self.0.get(&header.parent_hash());
+            next = parent.filter(|parent| parent.number().checked_add(1) == Some(header.number()));
+        }
+        path
+    }
+
+    /// Forgets what no head leads to and what lies below `lowest`.
+    pub(crate) fn prune<'a>(&mut self, heads: impl Iterator<Item = &'a Arc<ProvenHeader>>, lowest: u64) {
+        let mut kept = HashSet::new();
+        for head in heads {
+            for header in self.path(head) {
+                if header.number() < lowest || !kept.insert(header.hash()) {
+                    break;
+                }
+            }
+        }
+        self.0.retain(|hash, _| kept.contains(hash));
+    }
+}
