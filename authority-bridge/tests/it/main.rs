@@ -8,14 +8,19 @@
     missing_docs
 )]
 
+mod cases;
 mod decisions;
-mod equality;
+mod dice;
+mod differential;
 mod evidence;
 mod faults;
 mod finality;
 mod fixture;
 mod gaps;
+mod odd_apps;
+mod prover;
 mod proxy;
 mod quorum;
 mod reorgs;
 mod story;
+mod world;
