@@ -24,7 +24,7 @@ pub struct Prover {
 
 impl Prover {
     pub async fn at(net: &Net, config: &BridgeConfig, block: B256) -> Self {
-        let endpoint = Endpoint::new(config).unwrap();
+        let endpoint = Endpoint::new(config, &config.endpoints[0]).unwrap();
         let header = endpoint.by_hash(block).await.unwrap().unwrap();
         let rules = EvmRules {
             chain_id: 31337,
