@@ -29,6 +29,7 @@ mod rpc;
 mod snapshot;
 mod source;
 mod status;
+pub mod store;
 
 pub use authority_policy::{Finality, Hardfork, HardforkRule, Subject, Verdict};
 pub use bridge::Bridge;
@@ -42,3 +43,4 @@ pub use quorum::Quorum;
 pub use rpc::Endpoint;
 pub use source::{Evidence, EvidenceSource, HeaderSource, Tip, Want};
 pub use status::{ChainStatus, EndpointStatus};
+pub use store::ChainStore;

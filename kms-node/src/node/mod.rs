@@ -13,14 +13,14 @@ use crate::{
     log::ReleaseLog,
     root::INTEL_ROOT,
     selfcheck,
-    store::{FloorStore, Store},
+    store::Store,
     tls::{self, NodeCertificate},
 };
 use authority_bridge::{Bridge, Clock};
 use kms_protocol::Epochs;
 use parts::{
-    HeadSigner, UPKEEP, app, bridge_config, io_error, open_root, open_store, own_evidence, upkeep,
-    watch_database,
+    HeadSigner, UPKEEP, app, bridge_config, height_floor, io_error, open_root, open_store, own_evidence,
+    upkeep, watch_database,
 };
 use std::{
     net::SocketAddr,
@@ -64,7 +64,7 @@ impl Node {
     pub async fn start(config: Config, deps: Deps) -> Result<RunningNode, StartError> {
         config.check()?;
         let store = open_store(&config).await?;
-        let floors = Arc::new(FloorStore::new(store.clone(), config.chain.chain_id));
+        let floors = Arc::new(height_floor(&config, &store));
         let bridge = Bridge::start(bridge_config(&config)?, floors, Arc::clone(&deps.clock)).await?;
         if config.keys.seal == Seal::Keyfile {
             // K4: the file with the key lies beside the root, so the network must be proven to be for development first.

@@ -16,7 +16,10 @@ use crate::{
     tls::NodeCertificate,
 };
 use attestation::Verifier;
-use authority_bridge::{BridgeConfig, Clock, EndpointConfig};
+use authority_bridge::{
+    BridgeConfig, ChainStore, Clock, EndpointConfig,
+    store::{FloorCopy, GuardedFloor},
+};
 use kms_keys::EpochKeys;
 use kms_protocol::{Challenges, Epochs};
 use kms_wire::UnixTime;
@@ -35,6 +38,8 @@ use zeroize::Zeroizing;
 
 /// Certifications of platforms that are remembered.
 const CERTIFICATIONS: usize = 4096;
+/// Name of the floor's copy.
+const FLOOR_COPY: &str = "chain-floor.json";
 /// Requests near the largest size in work at once: some 75 MB.
 const LARGE_BODIES: usize = 32;
 /// How often old state is let go.
@@ -51,6 +56,18 @@ pub(super) async fn open_store(config: &Config) -> Result<Store, StoreError> {
         Duration::from_millis(database.timeout_ms),
     )
     .await
+}
+
+/// What the database holds of the chain.
+pub(crate) fn chain_store(config: &Config, store: &Store) -> ChainStore {
+    ChainStore::new(store.pool().clone(), config.chain.chain_id, config.chain.contract)
+}
+
+/// The height floor, with its copy beside the root.
+pub(crate) fn height_floor(config: &Config, store: &Store) -> GuardedFloor {
+    let path = config.keys.root_file.with_file_name(FLOOR_COPY);
+    let copy = FloorCopy::new(path, config.chain.chain_id);
+    GuardedFloor::new(chain_store(config, store), copy)
 }
 
 pub(super) async fn open_root(config: &Config, td: &Arc<dyn Td>) -> Result<Vec<EpochKeys>, StartError> {
@@ -111,7 +128,7 @@ fn collateral(config: &Config, store: &Store) -> Result<CollateralCache, StartEr
         .transpose()?;
     let timeout = Duration::from_millis(section.request_timeout_ms);
     let client = PcsClient::new(&Url::parse(&section.pcs_url)?, root_crl.as_ref(), timeout)?;
-    let floors = FloorStore::new(store.clone(), config.chain.chain_id);
+    let floors = FloorStore::new(store.clone());
     CollateralCache::new(
         client,
         &section.cache_dir,

@@ -7,7 +7,7 @@ use kms_node::{
     collateral::{CollateralCache, CollateralError, CollateralKey, PcsClient},
     store::FloorStore,
 };
-use kms_types::{ChainId, UnixTime};
+use kms_types::UnixTime;
 use soft_td::SoftPlatform;
 use std::{
     sync::{
@@ -55,7 +55,7 @@ impl Service {
     async fn cache(&self, url: &str) -> Arc<CollateralCache> {
         let store = crate::log::sqlite(&self.folder).await;
         let client = PcsClient::new(&url.parse().unwrap(), None, Duration::from_secs(5)).unwrap();
-        let floors = FloorStore::new(store, ChainId(1));
+        let floors = FloorStore::new(store);
         let folder = self.folder.path().join("collateral");
         Arc::new(CollateralCache::new(client, &folder, floors, 3600, 3600).unwrap())
     }

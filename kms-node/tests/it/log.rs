@@ -7,8 +7,7 @@ use kms_node::{
     store::{FloorStore, Store},
 };
 use kms_types::{
-    AppId, BlockHash, BlockRef, ChainId, ComposeHash, DeviceId, Fmspc, InstanceId, KeyEpoch, OsImageHash,
-    UnixTime,
+    AppId, BlockHash, BlockRef, ComposeHash, DeviceId, Fmspc, InstanceId, KeyEpoch, OsImageHash, UnixTime,
 };
 use kms_wire::{EpochIdentity, InclusionProof, LogEntry, ReleaseKind, SignedTreeHead};
 use sha2::{Digest, Sha256};
@@ -153,22 +152,7 @@ async fn log_holds(store: Store) {
 }
 
 async fn floors_only_rise(store: Store) {
-    use authority_bridge::HeightFloor;
-    let floors = FloorStore::new(store.clone(), ChainId(31337));
-    let block = |number| BlockRef {
-        number,
-        hash: BlockHash::new([number as u8; 32]),
-    };
-    assert_eq!(floors.load().await.unwrap(), None);
-    for number in [5, 9, 7] {
-        floors.raise(block(number)).await.unwrap();
-    }
-    assert_eq!(floors.load().await.unwrap(), Some(block(9)));
-    assert_eq!(
-        FloorStore::new(store.clone(), ChainId(1)).load().await.unwrap(),
-        None,
-        "per chain"
-    );
+    let floors = FloorStore::new(store);
     let fmspc = Fmspc::new([1; 6]);
     for number in [17, 20, 18] {
         floors.raise_collateral(&fmspc, number).await.unwrap();

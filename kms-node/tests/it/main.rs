@@ -7,6 +7,7 @@
     unreachable_pub
 )]
 
+mod chain_store;
 mod collateral;
 mod documents;
 mod http;
