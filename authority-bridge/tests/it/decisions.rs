@@ -1,10 +1,8 @@
 //! Decisions over a chain that behaves.
 
-use crate::{
-    fixture::{COMPOSE, Net, reason, until},
-    proxy::Proxy,
-};
+use crate::fixture::{COMPOSE, Net, reason, until};
 use authority_bridge::{Finality, Subject};
+use hostile_rpc::HostileRpc;
 use kms_types::{AppId, ComposeHash, KeyEpoch};
 use std::{sync::Arc, time::Duration};
 
@@ -96,9 +94,9 @@ async fn the_network_state_is_that_of_both_blocks() {
 #[tokio::test]
 async fn a_warm_decision_sends_no_request_and_a_cold_one_is_shared() {
     let net = Net::settled().await;
-    let proxy = Proxy::start(net.anvil.endpoint_url()).await;
+    let proxy = HostileRpc::start(net.anvil.endpoint_url()).await.unwrap();
     let mut config = net.config();
-    config.endpoints = vec![proxy.url.clone().into()];
+    config.endpoints = vec![proxy.url().into()];
     config.poll_interval = Duration::from_secs(3600);
     let bridge = Arc::new(net.bridge_with(config).await.unwrap());
     let before = proxy.calls();
@@ -129,9 +127,9 @@ async fn a_warm_decision_sends_no_request_and_a_cold_one_is_shared() {
 #[tokio::test]
 async fn decisions_stay_warm_over_new_blocks_and_their_requests_are_the_followers() {
     let net = Net::settled().await;
-    let proxy = Proxy::start(net.anvil.endpoint_url()).await;
+    let proxy = HostileRpc::start(net.anvil.endpoint_url()).await.unwrap();
     let mut config = net.config();
-    config.endpoints = vec![proxy.url.clone().into()];
+    config.endpoints = vec![proxy.url().into()];
     config.endpoints[0].ws = Some(net.anvil.ws_endpoint_url());
     config.poll_interval = Duration::from_secs(3600);
     let bridge = net.bridge_with(config).await.unwrap();

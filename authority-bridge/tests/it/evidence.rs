@@ -1,18 +1,16 @@
 //! A provider that lies. Every lie is told by a proxy in front of real Anvil and must be refused by name.
 
-use crate::{
-    fixture::{Net, until},
-    proxy::{Mode, Proxy},
-};
+use crate::fixture::{Net, until};
 use authority_bridge::{Bridge, BridgeError, Subject};
+use hostile_rpc::HostileRpc;
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
 
 /// A bridge that follows honestly until the proxy is told otherwise.
-async fn behind_proxy(net: &Net) -> (Bridge, Proxy) {
-    let proxy = Proxy::start(net.anvil.endpoint_url()).await;
+async fn behind_proxy(net: &Net) -> (Bridge, HostileRpc) {
+    let proxy = HostileRpc::start(net.anvil.endpoint_url()).await.unwrap();
     let mut config = net.config();
-    config.endpoints = vec![proxy.url.clone().into()];
+    config.endpoints = vec![proxy.url().into()];
     config.request_timeout = Duration::from_secs(5);
     let bridge = net.bridge_with(config).await.unwrap();
     (bridge, proxy)
@@ -22,7 +20,7 @@ async fn behind_proxy(net: &Net) -> (Bridge, Proxy) {
 async fn refused(method: &'static str, lie: impl Fn(&Value, &mut Value) + Send + Sync + 'static) -> String {
     let net = Net::settled().await;
     let (bridge, proxy) = behind_proxy(&net).await;
-    proxy.lie(method, lie);
+    proxy.about(method, lie);
     let error = bridge.decide(Subject::App, &net.record()).await.unwrap_err();
     assert_eq!(error.code(), "chain_unavailable", "{error}");
     let text = error.to_string();
@@ -35,7 +33,7 @@ async fn refused(method: &'static str, lie: impl Fn(&Value, &mut Value) + Send +
         "{text}"
     );
     // Once the provider is honest, the same question is answered.
-    proxy.set(Mode::Forward);
+    proxy.honest();
     assert!(
         bridge
             .decide(Subject::App, &net.record())
@@ -158,7 +156,7 @@ async fn c3_oversized_and_reordered_proofs_are_refused() {
 async fn c3_an_access_list_that_lies_only_costs_time() {
     let net = Net::settled().await;
     let (bridge, proxy) = behind_proxy(&net).await;
-    proxy.lie("eth_createAccessList", |_, result| {
+    proxy.about("eth_createAccessList", |_, result| {
         *result = json!({"accessList": [], "gasUsed": "0x0"})
     });
     assert!(
@@ -168,7 +166,7 @@ async fn c3_an_access_list_that_lies_only_costs_time() {
             .unwrap()
             .is_allowed()
     );
-    proxy.lie("eth_createAccessList", |_, result| *result = Value::Null);
+    proxy.about("eth_createAccessList", |_, result| *result = Value::Null);
     let mut other = net.record();
     other.tdx_module_svn = 7;
     assert!(bridge.decide(Subject::App, &other).await.unwrap().is_allowed());
@@ -186,7 +184,7 @@ async fn c2_a_header_with_a_changed_field_is_refused() {
         let net = Net::settled().await;
         let (bridge, proxy) = behind_proxy(&net).await;
         let before = bridge.status().head.unwrap();
-        proxy.lie("eth_getBlockByNumber", move |_, result| {
+        proxy.about("eth_getBlockByNumber", move |_, result| {
             result[field] = lie.clone()
         });
         net.mine(1).await;
@@ -209,7 +207,7 @@ async fn c3_a_block_whose_accounts_are_lied_about_is_not_published() {
             .is_allowed()
     );
     let before = bridge.status().head.unwrap();
-    proxy.lie("eth_getProof", |_, result| result["nonce"] = json!("0x99"));
+    proxy.about("eth_getProof", |_, result| result["nonce"] = json!("0x99"));
     net.revoke_compose(crate::fixture::COMPOSE).await;
     let status = until(&bridge, |status| !status.connected).await;
     assert!(status.last_error.unwrap().contains("proof refused"));

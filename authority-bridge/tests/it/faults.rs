@@ -1,25 +1,23 @@
 //! A provider that fails, a chain that stands still, a clock that is wrong. None of it ever allows.
 
-use crate::{
-    fixture::{COMPOSE, Net, until},
-    proxy::{Mode, Proxy, Tunnel},
-};
+use crate::fixture::{COMPOSE, Net, until};
 use authority_bridge::{Bridge, BridgeConfig, BridgeError, Subject};
+use hostile_rpc::{HostileRpc, Lie, Tunnel};
 use kms_types::{ChainAddress, ChainId};
 use serde_json::json;
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-fn impatient(config: BridgeConfig, proxy: &Proxy) -> BridgeConfig {
+fn impatient(config: BridgeConfig, proxy: &HostileRpc) -> BridgeConfig {
     BridgeConfig {
-        endpoints: vec![proxy.url.clone().into()],
+        endpoints: vec![proxy.url().into()],
         request_timeout: Duration::from_millis(500),
         max_response_bytes: 256 * 1024,
         ..config
     }
 }
 
-async fn behind_proxy(net: &Net) -> (Bridge, Proxy) {
-    let proxy = Proxy::start(net.anvil.endpoint_url()).await;
+async fn behind_proxy(net: &Net) -> (Bridge, HostileRpc) {
+    let proxy = HostileRpc::start(net.anvil.endpoint_url()).await.unwrap();
     let bridge = net.bridge_with(impatient(net.config(), &proxy)).await.unwrap();
     (bridge, proxy)
 }
@@ -47,7 +45,7 @@ async fn c1_an_endpoint_that_moves_to_another_chain_decides_nothing_until_it_is_
             .unwrap()
             .is_allowed()
     );
-    proxy.lie("eth_chainId", |_, result| *result = json!("0x1"));
+    proxy.set(Lie::ChainId);
     until(&bridge, |status| !status.connected).await;
     let error = bridge.decide(Subject::App, &net.record()).await.unwrap_err();
     assert!(
@@ -61,7 +59,7 @@ async fn c1_an_endpoint_that_moves_to_another_chain_decides_nothing_until_it_is_
         "{error}"
     );
     assert!(bridge.network().is_err());
-    proxy.set(Mode::Forward);
+    proxy.honest();
     until(&bridge, |status| status.connected).await;
     assert!(
         bridge
@@ -110,19 +108,24 @@ async fn c5_a_clock_behind_the_chain_decides_nothing() {
 
 #[tokio::test]
 async fn c6_a_provider_that_fails_allows_nothing_new_and_nothing_at_all_once_the_head_is_old() {
-    let deep = "[".repeat(100_000);
-    let huge = format!("[{}]", "\"a\",".repeat(200_000));
-    for (name, mode) in [
-        ("hangs", Mode::Hang),
-        ("trickles", Mode::Trickle),
-        ("429", Mode::Status(429)),
-        ("500", Mode::Status(500)),
-        ("garbage", Mode::Body(Arc::from(&b"\xff\x00{"[..]))),
-        ("empty", Mode::Body(Arc::from(&b""[..]))),
-        ("null", Mode::Body(Arc::from(&b"null"[..]))),
-        ("no answers", Mode::Body(Arc::from(&b"[]"[..]))),
-        ("deep", Mode::Body(Arc::from(deep.as_bytes()))),
-        ("huge", Mode::Body(Arc::from(huge.as_bytes()))),
+    for lie in [
+        Lie::Stall,
+        Lie::StallAfterHeaders,
+        Lie::Trickle,
+        Lie::Status(429),
+        Lie::Status(500),
+        Lie::Redirect,
+        Lie::Garbage,
+        Lie::Empty,
+        Lie::Null,
+        Lie::NoAnswers,
+        Lie::Truncated,
+        Lie::DeeplyNested,
+        Lie::Oversized,
+        Lie::OtherIds,
+        Lie::RpcErrors,
+        Lie::NullResults,
+        Lie::HugeNumbers,
     ] {
         let net = Net::settled().await;
         let (bridge, proxy) = behind_proxy(&net).await;
@@ -133,7 +136,8 @@ async fn c6_a_provider_that_fails_allows_nothing_new_and_nothing_at_all_once_the
                 .unwrap()
                 .is_allowed()
         );
-        proxy.set(mode);
+        let name = lie.to_string();
+        proxy.set(lie);
         let status = until(&bridge, |status| !status.connected).await;
         let text = status.last_error.unwrap();
         assert!(
@@ -150,7 +154,7 @@ async fn c6_a_provider_that_fails_allows_nothing_new_and_nothing_at_all_once_the
         assert_eq!(error.code(), "chain_unavailable", "{name}: {error}");
         // And back.
         net.clock.advance(-300);
-        proxy.set(Mode::Forward);
+        proxy.honest();
         until(&bridge, |status| status.connected).await;
         assert!(
             bridge
@@ -165,14 +169,14 @@ async fn c6_a_provider_that_fails_allows_nothing_new_and_nothing_at_all_once_the
 #[tokio::test]
 async fn c6_nothing_is_decided_before_the_first_head_and_the_bridge_recovers() {
     let net = Net::settled().await;
-    let proxy = Proxy::start(net.anvil.endpoint_url()).await;
-    proxy.set(Mode::Status(503));
+    let proxy = HostileRpc::start(net.anvil.endpoint_url()).await.unwrap();
+    proxy.set(Lie::Status(503));
     let bridge = net.bridge_with(impatient(net.config(), &proxy)).await.unwrap();
     let error = bridge.decide(Subject::App, &net.record()).await.unwrap_err();
     assert!(error.to_string().contains("HTTP status 503"), "{error}");
     assert!(bridge.network().is_err() && bridge.time_floor().is_none());
     assert!(bridge.ready(Duration::from_millis(100)).await.is_err());
-    proxy.set(Mode::Forward);
+    proxy.honest();
     bridge.ready(crate::fixture::PATIENCE).await.unwrap();
     assert!(
         bridge
@@ -238,9 +242,9 @@ async fn shutdown_ends_the_tasks_and_decisions_age_out() {
 #[tokio::test]
 async fn a_lost_subscription_is_replaced_by_polling_until_it_is_back() {
     let net = Net::settled().await;
-    let tunnel = Tunnel::start(net.anvil.port()).await;
+    let tunnel = Tunnel::start(net.anvil.port()).await.unwrap();
     let mut config = net.config();
-    config.endpoints[0].ws = Some(format!("ws://127.0.0.1:{}", tunnel.port).parse().unwrap());
+    config.endpoints[0].ws = Some(format!("ws://127.0.0.1:{}", tunnel.port()).parse().unwrap());
     let bridge = net.bridge_with(config).await.unwrap();
     until(&bridge, |status| status.subscribed).await;
     tunnel.set_open(false);
@@ -263,13 +267,13 @@ async fn a_lost_subscription_is_replaced_by_polling_until_it_is_back() {
 #[tokio::test]
 async fn callers_that_go_away_while_evidence_is_fetched_leave_nothing_behind() {
     let net = Net::settled().await;
-    let proxy = Proxy::start(net.anvil.endpoint_url()).await;
+    let proxy = HostileRpc::start(net.anvil.endpoint_url()).await.unwrap();
     let config = BridgeConfig {
         max_concurrent_fetches: 1,
         ..impatient(net.config(), &proxy)
     };
     let bridge = net.bridge_with(config).await.unwrap();
-    proxy.set(Mode::Hang);
+    proxy.set(Lie::Stall);
     for index in 0..400u32 {
         let mut record = net.record();
         record.info.device_id = kms_types::DeviceId::new(
@@ -282,7 +286,7 @@ async fn callers_that_go_away_while_evidence_is_fetched_leave_nothing_behind() {
             tokio::time::timeout(Duration::from_millis(1), bridge.decide(Subject::App, &record)).await;
         assert!(asked.is_err(), "{asked:?}");
     }
-    proxy.set(Mode::Forward);
+    proxy.honest();
     until(&bridge, |status| status.connected).await;
     assert!(
         bridge

@@ -76,17 +76,19 @@ async fn c5_the_floor_survives_a_restart_and_an_older_finalized_block_is_not_use
     assert_eq!(floor.number, net.height().await - 2);
 
     // A provider whose finalized block lies behind: the floor's own block is used, found by its hash.
-    let proxy = crate::proxy::Proxy::start(net.anvil.endpoint_url()).await;
+    let proxy = hostile_rpc::HostileRpc::start(net.anvil.endpoint_url())
+        .await
+        .unwrap();
     let genesis = net
         .raw("eth_getBlockByNumber", serde_json::json!(["0x0", false]))
         .await;
-    proxy.lie("eth_getBlockByNumber", move |params, result| {
+    proxy.about("eth_getBlockByNumber", move |params, result| {
         if params[0] == "finalized" {
             *result = genesis.clone();
         }
     });
     let mut config = net.config();
-    config.endpoints = vec![proxy.url.clone().into()];
+    config.endpoints = vec![proxy.url().into()];
     let bridge = net.bridge_with(config).await.unwrap();
     assert_eq!(bridge.status().finalized.unwrap().block_ref(), floor);
     assert!(

@@ -19,7 +19,6 @@ mod fixture;
 mod gaps;
 mod odd_apps;
 mod prover;
-mod proxy;
 mod quorum;
 mod reorgs;
 mod story;

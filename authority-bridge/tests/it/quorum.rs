@@ -1,22 +1,17 @@
 //! Several endpoints before real Anvil, of which some lie. One of three never costs service and is named; three that must
 //! all agree never grant what one of them contradicts.
 
-use crate::{
-    fixture::{COMPOSE, Net, PATIENCE, until},
-    proxy::{Mode, Proxy},
-};
+use crate::fixture::{COMPOSE, Net, PATIENCE, until};
 use alloy::{
     node_bindings::{Anvil, AnvilInstance},
     providers::{DynProvider, Provider, ProviderBuilder},
     rpc::types::Header,
 };
 use authority_bridge::{Bridge, BridgeConfig, BridgeError, EndpointConfig, EndpointStatus, Subject};
+use hostile_rpc::{HostileRpc, Lie};
 use kms_types::{AppId, ChainId};
 use serde_json::{Value, json};
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 /// A step, or a decision that needs evidence, takes no longer than this whatever one of three does. Far below the timeout
 /// of a request, far above what both take.
@@ -25,7 +20,7 @@ const PROMPT: Duration = Duration::from_secs(2);
 /// A network behind several proxies, all honest at first.
 struct Several {
     net: Net,
-    proxies: Vec<Proxy>,
+    proxies: Vec<HostileRpc>,
     threshold: usize,
 }
 
@@ -37,7 +32,7 @@ impl Several {
     async fn over(net: Net, count: usize, threshold: usize) -> Self {
         let mut proxies = Vec::new();
         for _ in 0..count {
-            proxies.push(Proxy::start(net.anvil.endpoint_url()).await);
+            proxies.push(HostileRpc::start(net.anvil.endpoint_url()).await.unwrap());
         }
         Self {
             net,
@@ -48,11 +43,7 @@ impl Several {
 
     fn config(&self) -> BridgeConfig {
         BridgeConfig {
-            endpoints: self
-                .proxies
-                .iter()
-                .map(|proxy| proxy.url.clone().into())
-                .collect(),
+            endpoints: self.proxies.iter().map(|proxy| proxy.url().into()).collect(),
             threshold: self.threshold,
             max_disagreement: Duration::from_secs(1),
             ..self.net.config()
@@ -72,8 +63,7 @@ impl Several {
 
     /// Name of an endpoint as status and errors give it.
     fn name(&self, index: usize) -> String {
-        let url = &self.proxies[index].url;
-        format!("http://{}:{}", url.host_str().unwrap(), url.port().unwrap())
+        self.proxies[index].name()
     }
 }
 
@@ -86,27 +76,24 @@ fn invented(header: &Value) -> Value {
 }
 
 /// Answers to a tag are changed.
-fn lie_about(proxy: &Proxy, tag: &'static str, change: impl Fn(&mut Value) + Send + Sync + 'static) {
-    proxy.lie("eth_getBlockByNumber", move |params, result| {
+fn lie_about(proxy: &HostileRpc, tag: &'static str, change: impl Fn(&mut Value) + Send + Sync + 'static) {
+    proxy.about("eth_getBlockByNumber", move |params, result| {
         if params[0] == tag {
             change(result);
         }
     });
 }
 
-type Misbehaviour = (&'static str, Box<dyn Fn(&Proxy)>);
+type Misbehaviour = (&'static str, Box<dyn Fn(&HostileRpc)>);
 
 /// Every lie and fault that one endpoint is made to show, each by name.
 fn misbehaviours(genesis: &Value) -> Vec<Misbehaviour> {
     let genesis = genesis.clone();
-    let mode = |mode: Mode| -> Box<dyn Fn(&Proxy)> { Box::new(move |proxy| proxy.set(mode.clone())) };
-    let body = |text: String| mode(Mode::Body(Arc::from(text.as_bytes())));
-    let deep = "[".repeat(100_000);
-    let nested = format!("{}{}", "[".repeat(20_000), "]".repeat(20_000));
+    let mode = |lie: Lie| -> Box<dyn Fn(&HostileRpc)> { Box::new(move |proxy| proxy.set(lie.clone())) };
     vec![
         (
             "another chain",
-            Box::new(|proxy| proxy.lie("eth_chainId", |_, result| *result = json!("0x1"))),
+            Box::new(|proxy| proxy.about("eth_chainId", |_, result| *result = json!("0x1"))),
         ),
         (
             "a header under a hash it does not have",
@@ -155,18 +142,15 @@ fn misbehaviours(genesis: &Value) -> Vec<Misbehaviour> {
             "no finalized block",
             Box::new(|proxy| lie_about(proxy, "finalized", |header| *header = Value::Null)),
         ),
-        ("hangs", mode(Mode::Hang)),
-        ("trickles", mode(Mode::Trickle)),
-        ("429", mode(Mode::Status(429))),
-        ("500", mode(Mode::Status(500))),
-        ("garbage", body("\u{0}{".to_owned())),
-        ("no answers", body("[]".to_owned())),
-        ("too much", body(format!("[{}]", "\"a\",".repeat(3_000_000)))),
-        ("deep", body(deep)),
-        (
-            "deep answers",
-            body(format!("[{{\"jsonrpc\":\"2.0\",\"id\":0,\"result\":{nested}}}]")),
-        ),
+        ("hangs", mode(Lie::Stall)),
+        ("trickles", mode(Lie::StallAfterHeaders)),
+        ("429", mode(Lie::Status(429))),
+        ("500", mode(Lie::Status(500))),
+        ("garbage", mode(Lie::Garbage)),
+        ("no answers", mode(Lie::NoAnswers)),
+        ("too much", mode(Lie::Oversized)),
+        ("deep", mode(Lie::DeeplyNested)),
+        ("deep answers", mode(Lie::DeepResult)),
     ]
 }
 
@@ -197,7 +181,7 @@ async fn c2_one_of_three_that_misbehaves_in_any_way_costs_no_service_and_is_name
                 );
             }
             bridge.shutdown().await;
-            several.proxies[0].set(Mode::Forward);
+            several.proxies[0].honest();
         }
     }
 }
@@ -249,7 +233,7 @@ async fn named(bridge: &Bridge, name: &str) -> EndpointStatus {
 #[tokio::test]
 async fn c1_an_endpoint_of_another_chain_is_left_out_and_refused_when_too_few_remain() {
     let several = Several::new(3, 2).await;
-    let foreign = |proxy: &Proxy| proxy.lie("eth_chainId", |_, result| *result = json!("0x1"));
+    let foreign = |proxy: &HostileRpc| proxy.about("eth_chainId", |_, result| *result = json!("0x1"));
     foreign(&several.proxies[1]);
     let bridge = several.bridge().await;
     assert!(several.allowed(&bridge).await);
@@ -281,8 +265,8 @@ async fn c1_an_endpoint_of_another_chain_is_left_out_and_refused_when_too_few_re
 #[tokio::test]
 async fn c2_too_few_answers_name_every_endpoint_and_what_was_wrong() {
     let several = Several::new(3, 2).await;
-    several.proxies[0].set(Mode::Status(503));
-    several.proxies[2].lie("eth_getBlockByNumber", |_, result| *result = Value::Null);
+    several.proxies[0].set(Lie::Status(503));
+    several.proxies[2].about("eth_getBlockByNumber", |_, result| *result = Value::Null);
     let bridge = several.net.bridge_with(several.config()).await.unwrap();
     let error = bridge
         .decide(Subject::App, &several.net.record())
@@ -297,7 +281,7 @@ async fn c2_too_few_answers_name_every_endpoint_and_what_was_wrong() {
     );
     let block = format!("{}: latest block: expected a block, got null", several.name(2));
     assert!(text.contains(&block), "{text}");
-    several.proxies[2].set(Mode::Forward);
+    several.proxies[2].honest();
     bridge.ready(PATIENCE).await.unwrap();
     assert!(several.allowed(&bridge).await);
 }
@@ -327,7 +311,7 @@ async fn c2_endpoints_that_disagree_decide_nothing_and_are_told_who_said_what() 
     assert_ne!(views[0].1, views[1].1);
     assert!(bridge.network().is_err());
     // And back, by itself.
-    several.proxies[1].set(Mode::Forward);
+    several.proxies[1].honest();
     until(&bridge, |status| status.connected).await;
     assert!(several.allowed(&bridge).await);
 }
@@ -340,7 +324,9 @@ async fn c2_endpoints_that_never_agreed_on_a_block_are_a_split_view_at_once() {
         .raw_request("anvil_mine".into(), json!(["0x14"]))
         .await
         .unwrap();
-    several.proxies.push(Proxy::start(anvil.endpoint_url()).await);
+    several
+        .proxies
+        .push(HostileRpc::start(anvil.endpoint_url()).await.unwrap());
     let bridge = several.net.bridge_with(several.config()).await.unwrap();
     let error = bridge
         .decide(Subject::App, &several.net.record())
@@ -377,7 +363,9 @@ async fn c2_two_of_three_on_another_real_chain_never_grant_when_all_must_agree()
     let (anvil, other) = twin(&net).await;
     let mut several = Several::over(net, 1, 3).await;
     for _ in 0..2 {
-        several.proxies.push(Proxy::start(anvil.endpoint_url()).await);
+        several
+            .proxies
+            .push(HostileRpc::start(anvil.endpoint_url()).await.unwrap());
     }
     let bridge = several.bridge().await;
     assert!(several.allowed(&bridge).await);
@@ -435,7 +423,7 @@ async fn c5_a_minority_that_falls_back_with_one_that_lags_takes_back_no_revocati
 async fn c2_a_block_is_final_when_enough_endpoints_call_it_so() {
     let several = Several::new(3, 2).await;
     // One calls the head final; it is alone with that.
-    several.proxies[0].lie("eth_getBlockByNumber", |_, _| {});
+    several.proxies[0].about("eth_getBlockByNumber", |_, _| {});
     let head = several
         .net
         .raw("eth_getBlockByNumber", json!(["latest", false]))
@@ -497,7 +485,7 @@ async fn c7_one_endpoint_on_a_chain_beside_a_final_block_stops_nothing() {
     let mut several = Several::over(net, 2, 2).await;
     several
         .proxies
-        .insert(0, Proxy::start(anvil.endpoint_url()).await);
+        .insert(0, HostileRpc::start(anvil.endpoint_url()).await.unwrap());
     let bridge = several.bridge().await;
     until(&bridge, |status| {
         status.endpoints[0].lies > 0 && !status.endpoints[0].agrees
@@ -516,7 +504,7 @@ async fn c7_a_gap_is_linked_by_several_and_one_that_invents_headers_stops_nothin
     let floor = several.net.floor.block.lock().unwrap().unwrap();
     several.net.mine(300).await;
     // Everything the first one says of the gap is invented.
-    several.proxies[0].lie("eth_getBlockByNumber", |params, result| {
+    several.proxies[0].about("eth_getBlockByNumber", |params, result| {
         if params[0].as_str().is_some_and(|at| at.starts_with("0x")) {
             *result = invented(result);
         }
@@ -530,7 +518,7 @@ async fn c7_a_gap_is_linked_by_several_and_one_that_invents_headers_stops_nothin
 async fn c3_evidence_that_hangs_costs_a_moment_once() {
     let several = Several::new(3, 2).await;
     let bridge = several.bridge().await;
-    several.proxies[0].set(Mode::Hang);
+    several.proxies[0].set(Lie::Stall);
     for index in 0..8u8 {
         let mut unseen = several.net.record();
         unseen.info.app_id = AppId::new([index; 20]);
@@ -585,7 +573,7 @@ async fn c2_a_single_endpoint_outside_a_development_network_is_refused() {
 #[tokio::test]
 async fn a_revocation_is_seen_at_once_over_any_websocket_while_one_endpoint_hangs() {
     let several = Several::new(3, 2).await;
-    several.proxies[0].set(Mode::Hang);
+    several.proxies[0].set(Lie::Stall);
     let mut config = several.config();
     config.poll_interval = Duration::from_secs(60);
     for endpoint in &mut config.endpoints[1..] {
