@@ -2,7 +2,7 @@
 
 use crate::{Missing, ProvenState, Reads};
 use alloy_primitives::{Address, B256, U256};
-use alloy_trie::KECCAK_EMPTY;
+use alloy_trie::{EMPTY_ROOT_HASH, KECCAK_EMPTY};
 use revm::{Database, bytecode::Bytecode, state::AccountInfo};
 
 /// One execution's view of a [`ProvenState`].
@@ -33,15 +33,16 @@ impl Database for View<'_> {
     type Error = Missing;
 
     fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, Missing> {
-        let Some(account) = self.state.account(address) else {
-            return self.stop(Missing::Account(address));
+        let account = match self.state.account(address) {
+            Ok(account) => account,
+            Err(missing) => return self.stop(missing),
         };
-        self.reads.accounts.insert(address, account.map(Into::into));
+        self.reads.accounts.insert(address, account);
         Ok(account.map(|account| AccountInfo {
             balance: account.balance,
             nonce: account.nonce,
             code_hash: account.code_hash,
-            code: self.state.code(account.code_hash).cloned(),
+            code: self.state.code(account.code_hash),
             ..Default::default()
         }))
     }
@@ -51,9 +52,9 @@ impl Database for View<'_> {
             return Ok(Bytecode::default());
         }
         match self.state.code(code_hash) {
-            Some(code) => Ok(code.clone()),
+            Some(code) => Ok(code),
             None => {
-                let address = self.state.owner_of(code_hash).unwrap_or_default();
+                let address = self.reads.owner_of(code_hash).unwrap_or_default();
                 self.stop(Missing::Code { address, code_hash })
             }
         }
@@ -61,8 +62,17 @@ impl Database for View<'_> {
 
     fn storage(&mut self, address: Address, slot: U256) -> Result<U256, Missing> {
         let slot = B256::from(slot);
-        let Some(value) = self.state.slot(address, slot) else {
-            return self.stop(Missing::Slot { address, slot });
+        // The EVM has loaded the account before it reads its storage.
+        let value = match self.reads.accounts.get(&address) {
+            Some(account) => {
+                let root = account.map_or(EMPTY_ROOT_HASH, |account| account.storage_root);
+                self.state.slot_under(root, address, slot)
+            }
+            None => self.state.slot(address, slot),
+        };
+        let value = match value {
+            Ok(value) => value,
+            Err(missing) => return self.stop(missing),
         };
         self.reads.slots.insert((address, slot), value);
         Ok(value)

@@ -4,7 +4,7 @@ use crate::{EvmRules, NetworkState, Outcome, PolicyError, ProvenState, Stop, exe
 use alloy_primitives::{Address, Bytes, keccak256};
 use alloy_sol_types::SolValue;
 use authority_contracts::{Answer, decode_answer, decode_network_state, question};
-use kms_types::{BlockHash, BootRecord, ChainAddress};
+use kms_types::{BlockHash, BootInfo, BootRecord, ChainAddress};
 
 /// Whether keys may go to an app's instance or the root to a KMS node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -47,7 +47,16 @@ impl From<Answer> for Verdict {
     }
 }
 
-/// A boot record put to a contract, encoded once.
+/// What a contract is asked about.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Facts {
+    /// A whole boot record: `isAppAllowedV2`, `isKmsAllowedV2`.
+    Record(BootRecord),
+    /// What version 1 knows: `isAppAllowed`, `isKmsAllowed`.
+    Info(BootInfo),
+}
+
+/// Facts put to a contract, encoded once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Question {
     contract: Address,
@@ -56,20 +65,26 @@ pub struct Question {
 }
 
 impl Question {
-    /// Encodes the question whether `record` is allowed.
-    pub fn new(contract: ChainAddress, subject: Subject, record: &BootRecord) -> Self {
-        let call = match subject {
-            Subject::App => question::is_app_allowed(record),
-            Subject::Kms => question::is_kms_allowed(record),
+    /// Encodes the question whether what `facts` describe is allowed.
+    pub fn new(contract: ChainAddress, subject: Subject, facts: &Facts) -> Self {
+        let call = match (subject, facts) {
+            (Subject::App, Facts::Record(record)) => question::is_app_allowed(record),
+            (Subject::Kms, Facts::Record(record)) => question::is_kms_allowed(record),
+            (Subject::App, Facts::Info(info)) => question::is_app_allowed_v1(info),
+            (Subject::Kms, Facts::Info(info)) => question::is_kms_allowed_v1(info),
+        };
+        let encoded = match facts {
+            Facts::Record(record) => question::abi_record(record).abi_encode(),
+            Facts::Info(info) => question::abi_info(info).abi_encode(),
         };
         Self {
             contract: Address::new(contract.to_bytes()),
             call: call.into(),
-            record_hash: BlockHash::new(keccak256(question::abi_record(record).abi_encode()).0),
+            record_hash: BlockHash::new(keccak256(encoded).0),
         }
     }
 
-    /// Keccak-256 of the ABI encoding of the record.
+    /// Keccak-256 of the ABI encoding of the facts.
     pub const fn record_hash(&self) -> BlockHash {
         self.record_hash
     }
@@ -98,7 +113,7 @@ impl Question {
     }
 }
 
-/// Whether the contract, as it is in `state`, allows `record`.
+/// Whether the contract, as it is in `state`, allows what `facts` describe.
 ///
 /// # Errors
 /// As [`Question::ask`].
@@ -107,9 +122,9 @@ pub fn decide(
     rules: &EvmRules,
     contract: ChainAddress,
     subject: Subject,
-    record: &BootRecord,
+    facts: &Facts,
 ) -> Result<Outcome<Verdict>, Stop> {
-    Question::new(contract, subject, record).ask(state, rules)
+    Question::new(contract, subject, facts).ask(state, rules)
 }
 
 /// What the contract, as it is in `state`, says of its network.

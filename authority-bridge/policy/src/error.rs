@@ -90,14 +90,6 @@ pub enum PolicyError {
     /// Slots or code came for an account that is not proven.
     #[error("account {0}: expected its proof before its code and slots")]
     AccountFirst(Address),
-    /// Two states of different blocks were to be joined.
-    #[error("state root: expected {expected}, got {actual}")]
-    OtherState {
-        /// Root of the state that was to grow.
-        expected: B256,
-        /// Root of the other.
-        actual: B256,
-    },
     /// Nothing is deployed at the address.
     #[error("contract {contract}: expected code at block {block}, found none")]
     NoCode {

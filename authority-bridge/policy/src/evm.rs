@@ -3,6 +3,7 @@
 
 use crate::{HardforkRule, PolicyError, ProvenState, Reads, Stop, block::WatchedBlock, database::View};
 use alloy_primitives::{Address, Bytes, TxKind};
+use alloy_trie::KECCAK_EMPTY;
 use revm::{
     Context, Journal, MainBuilder,
     context::{CfgEnv, TxEnv},
@@ -63,14 +64,11 @@ pub fn execute(
     contract: Address,
     data: Bytes,
 ) -> Result<Outcome<Bytes>, Stop> {
-    match state.code_hash(contract) {
-        None => return Err(crate::Missing::Account(contract).into()),
-        // C6: a call to an address without code succeeds with an empty answer.
-        Some(None) => {
-            let block = state.header().number();
-            return Err(PolicyError::NoCode { contract, block }.into());
-        }
-        Some(Some(_)) => {}
+    // C6: a call to an address without code succeeds with an empty answer.
+    let account = state.account(contract)?;
+    if account.is_none_or(|account| account.code_hash == KECCAK_EMPTY) {
+        let block = state.header().number();
+        return Err(PolicyError::NoCode { contract, block }.into());
     }
     let mut evm = prepare(state, rules, contract, data)?;
     let result = ViewCall::default().run(&mut evm);

@@ -1,7 +1,8 @@
 //! Chain state proven at a block, and a boot record, to a verdict: evidence in, verdict out, no I/O and no clock.
 //!
-//! [`ProvenHeader`] is a header hashed here. [`ProvenState`] starts from one and grows only by proofs that lead to its
-//! state root. [`decide`] and [`network_state`] run the contract over exactly that state and name whatever is missing.
+//! [`ProvenHeader`] is a header hashed here. [`ProvenState`] is what its state root leads to in [`TrieNodes`], which hold
+//! trie nodes and code by hash. [`Question::ask`] and [`network_state`] run the contract over exactly that state and name
+//! whatever is missing. [`Tracked`] says what must be proven at the next block for the same questions.
 //! Refused: any proof that does not verify, any answer that is not the interface's, and execution over anything unproven.
 #![forbid(unsafe_code)]
 
@@ -13,17 +14,22 @@ mod evidence;
 mod evm;
 mod hardfork;
 mod header;
+mod nodes;
 mod reads;
 mod rule;
 mod state;
+mod tracked;
+mod trie;
 
 pub use authority_contracts::{EpochIdentity, NetworkState};
-pub use decision::{Question, Subject, Verdict, decide, network_state};
+pub use decision::{Facts, Question, Subject, Verdict, decide, network_state};
 pub use error::{Missing, PolicyError, Stop};
 pub use evidence::{AccountEvidence, MAX_CODE, MAX_PROOF_NODE, MAX_PROOF_NODES, SlotEvidence};
 pub use evm::{EvmRules, Outcome, execute};
 pub use hardfork::{Hardfork, HardforkRule};
 pub use header::{MAX_EXTRA_DATA, ProvenHeader};
+pub use nodes::{MAX_WITNESS_CODES, MAX_WITNESS_NODES, TrieNodes, Witness};
 pub use reads::Reads;
 pub use rule::{Finality, settle};
 pub use state::ProvenState;
+pub use tracked::{Ask, Gap, Tracked};

@@ -3,32 +3,14 @@
 
 use crate::ProvenState;
 use alloy_primitives::{Address, B256, U256};
-use alloy_trie::TrieAccount;
-use std::collections::HashMap;
-
-/// The part of an account an execution can see.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct AccountFacts {
-    nonce: u64,
-    balance: U256,
-    code_hash: B256,
-}
-
-impl From<&TrieAccount> for AccountFacts {
-    fn from(account: &TrieAccount) -> Self {
-        Self {
-            nonce: account.nonce,
-            balance: account.balance,
-            code_hash: account.code_hash,
-        }
-    }
-}
+use alloy_trie::{EMPTY_ROOT_HASH, TrieAccount};
+use std::collections::BTreeMap;
 
 /// Accounts and slots with the values they had, and whether the block's own fields were read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reads {
-    pub(crate) accounts: HashMap<Address, Option<AccountFacts>>,
-    pub(crate) slots: HashMap<(Address, B256), U256>,
+    pub(crate) accounts: BTreeMap<Address, Option<TrieAccount>>,
+    pub(crate) slots: BTreeMap<(Address, B256), U256>,
     pub(crate) block: bool,
 }
 
@@ -45,16 +27,39 @@ impl Reads {
     pub const fn block(&self) -> bool {
         self.block
     }
-    /// Whether the same execution over `state` must give the same answer.
+    /// Whether the same execution over `state` must give the same answer. Slots of an account whose storage root is the
+    /// same are the same.
     pub fn hold_in(&self, state: &ProvenState) -> bool {
         !self.block
             && self
                 .accounts
                 .iter()
-                .all(|(address, facts)| state.facts(*address).as_ref() == Some(facts))
-            && self
+                .all(|(address, before)| self.account_holds(*address, before.as_ref(), state))
+    }
+
+    fn account_holds(&self, address: Address, before: Option<&TrieAccount>, state: &ProvenState) -> bool {
+        let Ok(now) = state.account(address) else {
+            return false;
+        };
+        // The part of an account an execution can see; its storage root is not.
+        let seen = |account: &TrieAccount| (account.nonce, account.balance, account.code_hash);
+        if before.map(seen) != now.as_ref().map(seen) {
+            return false;
+        }
+        let root = |account: Option<&TrieAccount>| account.map_or(EMPTY_ROOT_HASH, |a| a.storage_root);
+        let now = root(now.as_ref());
+        root(before) == now
+            || self
                 .slots
-                .iter()
-                .all(|((address, slot), value)| state.slot(*address, *slot) == Some(*value))
+                .range((address, B256::ZERO)..=(address, B256::repeat_byte(0xff)))
+                .all(|((_, slot), value)| state.slot_under(now, address, *slot) == Ok(*value))
+    }
+
+    /// An account that was read and has this code.
+    pub(crate) fn owner_of(&self, code_hash: B256) -> Option<Address> {
+        self.accounts
+            .iter()
+            .find(|(_, account)| account.is_some_and(|account| account.code_hash == code_hash))
+            .map(|(address, _)| *address)
     }
 }

@@ -50,3 +50,8 @@ pub fn kms_identity(epoch: KeyEpoch) -> Vec<u8> {
 pub fn abi_record(record: &BootRecord) -> KmsAuthority::BootRecord {
     record.into()
 }
+
+/// The ABI form of what version 1 knows, for callers that encode it themselves.
+pub fn abi_info(info: &BootInfo) -> KmsAuthority::AppBootInfo {
+    info.into()
+}

@@ -4,7 +4,7 @@
 #[path = "../../tests/it/world.rs"]
 mod world;
 
-use authority_policy::{Question, Subject, Verdict, network_state};
+use authority_policy::{Facts, Question, Subject, Verdict, network_state};
 use kms_types::*;
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;
@@ -35,7 +35,7 @@ static QUESTION: LazyLock<Question> = LazyLock::new(|| {
         host_config_hash: HostConfigHash::ZERO,
         key_epoch: KeyEpoch::FIRST,
     };
-    Question::new(ChainAddress::new([0x11; 20]), Subject::App, &record)
+    Question::new(ChainAddress::new([0x11; 20]), Subject::App, &Facts::Record(record))
 });
 
 /// Code that returns the bytes that follow it.
@@ -50,7 +50,7 @@ fn returning(answer: &[u8]) -> Vec<u8> {
 
 fuzz_target!(|answer: &[u8]| {
     let state = World::of(&[&returning(answer)]).proven(1);
-    debug_assert!(state.code_hash(address(0x11)).is_some());
+    debug_assert!(state.account(address(0x11)).is_ok());
     let mut allowed = [0u8; 96];
     allowed[31] = 1;
     allowed[63] = 64;

@@ -22,7 +22,7 @@ fuzz_target!(|input: (Vec<u8>, Vec<u8>, Vec<u8>)| {
             outcome
                 .reads
                 .accounts()
-                .all(|address| state.code_hash(address).is_some())
+                .all(|address| state.account(address).is_ok())
         );
     }
 });

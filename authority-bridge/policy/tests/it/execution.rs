@@ -6,6 +6,7 @@ use authority_policy::{
     EvmRules, Hardfork, HardforkRule, Missing, Outcome, PolicyError, ProvenState, Stop, execute,
 };
 use proptest::prelude::*;
+use std::sync::Arc;
 
 /// Returns the word on top of the stack.
 const RETURN: &[u8] = &[0x5f, 0x52, 0x60, 0x20, 0x5f, 0xf3];
@@ -30,7 +31,7 @@ fn word(value: u64) -> Bytes {
 fn c3_what_is_not_proven_is_named_and_never_defaulted() {
     let mut world = World::of(&[&code(&[&[0x60, 7, 0x54], RETURN])]);
     world.set(address(0x11), 7, 42);
-    let mut state = ProvenState::new(world.header(5));
+    let state = ProvenState::new(world.header(5), Arc::default());
     let here = address(0x11);
     assert_eq!(run(&state), Err(Missing::Account(here).into()));
     state.add_account(&world.account(here)).unwrap();
@@ -59,17 +60,19 @@ fn c3_a_contract_cannot_swallow_that_something_is_missing() {
     let mut call = vec![0x5f, 0x5f, 0x5f, 0x5f, 0x5f, 0x73];
     call.extend_from_slice(address(0x99).as_slice());
     call.extend_from_slice(&[0x61, 0xff, 0xff, 0xf1, 0x50, 0x60, 1]);
-    let missing = Err(Missing::Account(address(0x99)).into());
-    assert_eq!(alone(&code(&[&call, RETURN])), missing);
+    assert_eq!(
+        alone(&code(&[&call, RETURN])),
+        Err(Missing::Account(address(0x99)).into())
+    );
     // The same one call deeper: 0x11… calls 0x22…, which reads an unproven balance.
     let mut outer = vec![0x5f, 0x5f, 0x5f, 0x5f, 0x5f, 0x73];
     outer.extend_from_slice(address(0x22).as_slice());
     outer.extend_from_slice(&[0x61, 0xff, 0xff, 0xf1, 0x50, 0x60, 1]);
     let mut inner = vec![0x73];
-    inner.extend_from_slice(address(0x99).as_slice());
+    inner.extend_from_slice(address(0x77).as_slice());
     inner.extend_from_slice(&[0x31, 0x00]);
     let world = World::of(&[&code(&[&outer, RETURN]), &inner]);
-    assert_eq!(run(&world.proven(5)), missing);
+    assert_eq!(run(&world.proven(5)), Err(Missing::Account(address(0x77)).into()));
 }
 
 #[test]
@@ -187,7 +190,7 @@ fn c6_code_that_is_no_delegation_is_refused() {
         &[&[0xef, 0x01, 0x07][..], &[1; 20]].concat(),
     ] {
         let world = World::of(&[code]);
-        let mut state = ProvenState::new(world.header(5));
+        let state = ProvenState::new(world.header(5), Arc::default());
         state.add_account(&world.account(address(0x11))).unwrap();
         let refused = state.add_code(address(0x11), Bytes::copy_from_slice(code));
         assert!(matches!(refused, Err(PolicyError::Evm(_))), "{refused:?}");

@@ -1,9 +1,10 @@
 //! What a proof must be to count.
 
 use crate::world::{World, address};
-use alloy_primitives::{B256, Bytes, U256};
-use authority_policy::{MAX_CODE, PolicyError, ProvenHeader, ProvenState};
+use alloy_primitives::{Address, B256, Bytes, U256};
+use authority_policy::{MAX_CODE, Missing, PolicyError, ProvenHeader, ProvenState};
 use proptest::prelude::*;
+use std::sync::Arc;
 
 fn world() -> World {
     let mut world = World::of(&[b"\x60\x00", b"\x60\x01", b""]);
@@ -46,7 +47,7 @@ fn c2_a_header_under_another_hash_is_refused() {
 #[test]
 fn c3_accounts_slots_and_absences_are_taken_with_their_proof_only() {
     let world = world();
-    let mut state = ProvenState::new(world.header(1));
+    let state = ProvenState::new(world.header(1), Arc::default());
     let (here, nowhere) = (address(0x11), address(0x99));
     assert_eq!(
         state.add_slot(here, &world.slot(here, 1)),
@@ -61,12 +62,14 @@ fn c3_accounts_slots_and_absences_are_taken_with_their_proof_only() {
     state.add_slot(here, &world.slot(here, 5)).unwrap();
     state.add_slot(here, &world.slot(here, 500)).unwrap();
     let slot = |n: u64| B256::from(U256::from(n));
-    assert_eq!(state.slot(here, slot(5)), Some(U256::from(15)));
-    assert_eq!(state.slot(here, slot(500)), Some(U256::ZERO));
-    assert_eq!(state.slot(here, slot(6)), None);
-    assert_eq!(state.slot(nowhere, slot(6)), Some(U256::ZERO));
-    assert_eq!(state.code_hash(nowhere), Some(None));
-    assert_eq!(state.code_hash(address(0x98)), None);
+    assert_eq!(state.slot(here, slot(5)), Ok(U256::from(15)));
+    assert_eq!(state.slot(here, slot(500)), Ok(U256::ZERO));
+    let (address, slot) = (here, slot(13));
+    assert_eq!(state.slot(here, slot), Err(Missing::Slot { address, slot }));
+    assert_eq!(state.slot(nowhere, slot), Ok(U256::ZERO));
+    assert_eq!(state.account(nowhere), Ok(None));
+    let stranger = Address::repeat_byte(0x22);
+    assert_eq!(state.account(stranger), Err(Missing::Account(stranger)));
 }
 
 #[test]
@@ -74,7 +77,7 @@ fn c3_a_proof_of_another_account_slot_or_block_is_refused() {
     let world = world();
     let mut other = world.clone();
     other.set(address(0x11), 5, 16);
-    let mut state = ProvenState::new(world.header(1));
+    let state = ProvenState::new(world.header(1), Arc::default());
     assert!(state.add_account(&other.account(address(0x11))).is_err());
     let mut swapped = world.account(address(0x22));
     swapped.address = address(0x33);
@@ -93,9 +96,47 @@ fn c3_a_proof_of_another_account_slot_or_block_is_refused() {
 }
 
 #[test]
+fn c3_claims_beside_the_proven_account_are_refused_by_their_name() {
+    let world = world();
+    let state = ProvenState::new(world.header(1), Arc::default());
+    let lies: [(&str, fn(&mut authority_policy::AccountEvidence)); 4] = [
+        ("nonce", |evidence| evidence.nonce += 1),
+        ("balance", |evidence| evidence.balance += U256::from(1)),
+        ("storageHash", |evidence| {
+            evidence.storage_root = B256::repeat_byte(1)
+        }),
+        ("codeHash", |evidence| evidence.code_hash = B256::repeat_byte(1)),
+    ];
+    for (field, lie) in lies {
+        for of in [address(0x11), address(0x99)] {
+            let mut evidence = world.account(of);
+            lie(&mut evidence);
+            let refused = state.add_account(&evidence);
+            assert!(
+                matches!(&refused, Err(PolicyError::AccountProof { detail, .. }) if detail.starts_with(field)),
+                "{field}: {refused:?}"
+            );
+        }
+    }
+    assert!(state.nodes().is_empty());
+}
+
+#[test]
+fn c3_nodes_nothing_leads_to_are_not_kept() {
+    let world = world();
+    let state = ProvenState::new(world.header(1), Arc::default());
+    let mut evidence = world.account(address(0x11));
+    let honest = evidence.proof.len();
+    evidence.proof.push(Bytes::from_static(b"\xc0"));
+    evidence.proof.insert(0, vec![0xd1; 600].into());
+    state.add_account(&evidence).unwrap();
+    assert_eq!(state.nodes().len(), (honest, 0));
+}
+
+#[test]
 fn c3_code_must_have_the_accounts_hash() {
     let world = world();
-    let mut state = ProvenState::new(world.header(1));
+    let state = ProvenState::new(world.header(1), Arc::default());
     state.add_account(&world.account(address(0x11))).unwrap();
     let other = state.add_code(address(0x11), Bytes::from_static(b"\x60\x01"));
     assert!(matches!(other, Err(PolicyError::CodeHash { .. })), "{other:?}");
@@ -109,7 +150,7 @@ fn c3_code_must_have_the_accounts_hash() {
 #[test]
 fn c3_long_proofs_are_refused_before_they_are_read() {
     let world = world();
-    let mut state = ProvenState::new(world.header(1));
+    let state = ProvenState::new(world.header(1), Arc::default());
     let mut many = world.account(address(0x11));
     many.proof = vec![Bytes::from_static(b"\x80"); 66];
     let mut wide = world.account(address(0x11));
@@ -125,16 +166,16 @@ fn c3_long_proofs_are_refused_before_they_are_read() {
 #[test]
 fn an_empty_state_proves_every_absence() {
     let world = World::default();
-    let state = ProvenState::new(world.header(0));
-    assert!(state.is_empty_state());
-    assert_eq!(state.code_hash(address(1)), Some(None));
+    let state = ProvenState::new(world.header(0), Arc::default());
+    assert_eq!(state.account(address(1)), Ok(None));
+    assert_eq!(state.slot(address(1), B256::ZERO), Ok(U256::ZERO));
 }
 
 proptest! {
     #[test]
     fn c3_no_changed_bit_of_an_account_proof_is_taken(node: usize, byte: usize, bit in 0u8..8) {
         let world = world();
-        let mut state = ProvenState::new(world.header(1));
+        let state = ProvenState::new(world.header(1), Arc::default());
         let mut evidence = world.account(address(0x11));
         let node = node % evidence.proof.len();
         let mut bytes = evidence.proof[node].to_vec();
@@ -142,13 +183,13 @@ proptest! {
         bytes[byte] ^= 1 << bit;
         evidence.proof[node] = bytes.into();
         prop_assert!(state.add_account(&evidence).is_err());
-        prop_assert_eq!(state.size(), (0, 0));
+        prop_assert!(state.nodes().is_empty());
     }
 
     #[test]
     fn c3_no_changed_bit_of_a_slot_proof_is_taken(slot in 0u64..40, node: usize, byte: usize, bit in 0u8..8) {
         let world = world();
-        let mut state = world.proven(1);
+        let state = world.proven(1);
         let mut evidence = world.slot(address(0x11), slot);
         let node = node % evidence.proof.len();
         let mut bytes = evidence.proof[node].to_vec();
@@ -161,7 +202,7 @@ proptest! {
     #[test]
     fn c3_no_other_value_of_a_slot_is_taken(slot in 0u64..40, value: u64, drop: bool) {
         let world = world();
-        let mut state = world.proven(1);
+        let state = world.proven(1);
         let mut evidence = world.slot(address(0x11), slot);
         prop_assume!(evidence.value != U256::from(value));
         evidence.value = U256::from(value);

@@ -3,8 +3,10 @@
 use alloy_consensus::Header;
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_trie::{EMPTY_ROOT_HASH, HashBuilder, KECCAK_EMPTY, Nibbles, TrieAccount, proof::ProofRetainer};
-use authority_policy::{AccountEvidence, EvmRules, HardforkRule, ProvenHeader, ProvenState, SlotEvidence};
-use std::collections::BTreeMap;
+use authority_policy::{
+    AccountEvidence, EvmRules, HardforkRule, ProvenHeader, ProvenState, SlotEvidence, TrieNodes,
+};
+use std::{collections::BTreeMap, sync::Arc};
 
 #[derive(Clone, Default)]
 pub struct Account {
@@ -30,16 +32,20 @@ pub fn address(byte: u8) -> Address {
     Address::repeat_byte(byte)
 }
 
-/// Root and proof of one key.
-fn trie(leaves: BTreeMap<B256, Vec<u8>>, key: B256) -> (B256, Vec<Bytes>) {
-    let path = Nibbles::unpack(key);
-    let mut builder = HashBuilder::default().with_proof_retainer(ProofRetainer::new(vec![path]));
+/// Root and proofs of some keys.
+fn trie(leaves: BTreeMap<B256, Vec<u8>>, keys: &[B256]) -> (B256, Vec<Vec<Bytes>>) {
+    let paths: Vec<Nibbles> = keys.iter().map(Nibbles::unpack).collect();
+    let mut builder = HashBuilder::default().with_proof_retainer(ProofRetainer::new(paths.clone()));
     for (key, value) in &leaves {
         builder.add_leaf(Nibbles::unpack(key), value);
     }
     let root = builder.root();
-    let nodes = builder.take_proof_nodes().matching_nodes_sorted(&path);
-    (root, nodes.into_iter().map(|(_, node)| node).collect())
+    let nodes = builder.take_proof_nodes();
+    let proof = |path: &Nibbles| {
+        let nodes = nodes.matching_nodes_sorted(path);
+        nodes.into_iter().map(|(_, node)| node).collect()
+    };
+    (root, paths.iter().map(proof).collect())
 }
 
 impl World {
@@ -63,14 +69,15 @@ impl World {
         storage.retain(|_, value| !value.is_zero());
     }
 
-    fn storage(&self, address: Address, slot: B256) -> (B256, Vec<Bytes>) {
+    fn storage(&self, address: Address, slots: &[B256]) -> (B256, Vec<Vec<Bytes>>) {
         let storage = self
             .accounts
             .get(&address)
             .map(|account| account.storage.clone())
             .unwrap_or_default();
         let leaf = |(slot, value): (B256, U256)| (keccak256(slot), alloy_rlp::encode(value));
-        trie(storage.into_iter().map(leaf).collect(), keccak256(slot))
+        let keys: Vec<B256> = slots.iter().map(keccak256).collect();
+        trie(storage.into_iter().map(leaf).collect(), &keys)
     }
 
     fn trie_account(&self, address: Address) -> TrieAccount {
@@ -83,14 +90,22 @@ impl World {
         TrieAccount::new(
             account.nonce,
             account.balance,
-            self.storage(address, B256::ZERO).0,
+            self.storage(address, &[]).0,
             code_hash,
         )
     }
 
     fn state(&self, key: Address) -> (B256, Vec<Bytes>) {
         let leaf = |address: &Address| (keccak256(address), alloy_rlp::encode(self.trie_account(*address)));
-        trie(self.accounts.keys().map(leaf).collect(), keccak256(key))
+        let mut leaves: BTreeMap<_, _> = self.accounts.keys().map(leaf).collect();
+        if !leaves.is_empty() {
+            // Strangers, so that the path of one account does not show the absence of every other.
+            let stranger =
+                alloy_rlp::encode(TrieAccount::new(1, U256::from(1), EMPTY_ROOT_HASH, KECCAK_EMPTY));
+            leaves.extend((0..64u8).map(|index| (keccak256([index]), stranger.clone())));
+        }
+        let (root, mut proofs) = trie(leaves, &[keccak256(key)]);
+        (root, proofs.remove(0))
     }
 
     pub fn fields(&self, number: u64) -> Header {
@@ -131,21 +146,30 @@ impl World {
     }
 
     pub fn slot(&self, address: Address, slot: u64) -> SlotEvidence {
-        let slot = B256::from(U256::from(slot));
+        self.slots(address, &[slot]).remove(0)
+    }
+
+    pub fn slots(&self, address: Address, slots: &[u64]) -> Vec<SlotEvidence> {
+        let slots: Vec<B256> = slots.iter().map(|slot| B256::from(U256::from(*slot))).collect();
         let storage = self.accounts.get(&address).map(|account| &account.storage);
-        SlotEvidence {
-            slot,
-            value: storage
-                .and_then(|storage| storage.get(&slot))
-                .copied()
-                .unwrap_or_default(),
-            proof: self.storage(address, slot).1,
-        }
+        let value = |slot: &B256| storage.and_then(|storage| storage.get(slot)).copied();
+        let proofs = self.storage(address, &slots).1;
+        let evidence = |(slot, proof): (&B256, _)| SlotEvidence {
+            slot: *slot,
+            value: value(slot).unwrap_or_default(),
+            proof,
+        };
+        slots.iter().zip(proofs).map(evidence).collect()
     }
 
     /// Proves every account with its code, and no slot.
     pub fn proven(&self, number: u64) -> ProvenState {
-        let mut state = ProvenState::new(self.header(number));
+        self.proven_in(number, Arc::default())
+    }
+
+    /// The same, beside what `nodes` hold already.
+    pub fn proven_in(&self, number: u64, nodes: Arc<TrieNodes>) -> ProvenState {
+        let state = ProvenState::new(self.header(number), nodes);
         for (address, account) in &self.accounts {
             state.add_account(&self.account(*address)).unwrap();
             state.add_code(*address, account.code.clone()).unwrap();
