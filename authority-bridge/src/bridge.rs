@@ -9,7 +9,7 @@ use crate::{
     follower::{Follower, Shared},
     snapshot::{Snapshot, View},
 };
-use authority_policy::{EvmRules, PolicyError, Subject};
+use authority_policy::{EvmRules, Facts, PolicyError, Subject};
 use kms_types::{BootRecord, UnixTime};
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -86,6 +86,7 @@ impl Bridge {
             linked: None,
             lineage: Default::default(),
             catch_up: 0,
+            sweep: Default::default(),
         };
         let (stop, stopped) = watch::channel(false);
         let tasks = follower.start(stopped).await?;
@@ -107,11 +108,19 @@ impl Bridge {
     /// # Errors
     /// Whenever there is no decision; an error never allows.
     pub async fn decide(&self, subject: Subject, record: &BootRecord) -> Result<Decided, BridgeError> {
+        self.ask(subject, &Facts::Record(record.clone())).await
+    }
+
+    /// Whether the contract allows what `facts` describe: a whole record, or what version 1 of the interface knows.
+    ///
+    /// # Errors
+    /// As [`Bridge::decide`].
+    pub async fn ask(&self, subject: Subject, facts: &Facts) -> Result<Decided, BridgeError> {
         let snapshot = self.current()?;
-        if let Some(decided) = self.warm(&snapshot, subject, record)? {
+        if let Some(decided) = self.warm(&snapshot, subject, facts)? {
             return Ok(decided);
         }
-        self.coalesced(subject, record).await
+        self.coalesced(subject, facts).await
     }
 
     /// The network's state.

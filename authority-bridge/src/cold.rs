@@ -2,10 +2,10 @@
 
 use crate::{BridgeConfig, BridgeError, Evidence, EvidenceSource, Want};
 use alloy::{
-    consensus::EMPTY_ROOT_HASH,
+    consensus::constants::KECCAK_EMPTY,
     primitives::{Address, B256, Bytes},
 };
-use authority_policy::{Missing, Outcome, PolicyError, ProvenHeader, ProvenState, Stop};
+use authority_policy::{Missing, Outcome, PolicyError, ProvenState, Stop};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -28,11 +28,8 @@ pub(crate) struct Call<F> {
     pub(crate) ask: F,
 }
 
-/// An answer of the contract, or its fault, with the state it rests on.
-pub(crate) struct Completed<T> {
-    pub(crate) state: Arc<ProvenState>,
-    pub(crate) answer: Result<Outcome<T>, PolicyError>,
-}
+/// An answer of the contract, or its fault.
+pub(crate) type Answer<T> = Result<Outcome<T>, PolicyError>;
 
 impl Fetcher {
     pub(crate) fn new(source: Arc<dyn EvidenceSource>, config: &BridgeConfig) -> Self {
@@ -45,24 +42,18 @@ impl Fetcher {
     /// Runs `call` over `state`, fetching and proving what it misses.
     pub(crate) async fn complete<T, F>(
         &self,
-        mut state: Arc<ProvenState>,
+        state: &ProvenState,
         call: &Call<F>,
-    ) -> Result<Completed<T>, BridgeError>
+    ) -> Result<Answer<T>, BridgeError>
     where
         T: Send + 'static,
         F: Fn(&ProvenState) -> Result<Outcome<T>, Stop> + Clone + Send + 'static,
     {
         let (mut accounts, mut slots) = (0, 0);
         for round in 0..MAX_ROUNDS {
-            let missing = match run(call.ask.clone(), Arc::clone(&state)).await? {
-                Ok(outcome) => {
-                    let answer = Ok(outcome);
-                    return Ok(Completed { state, answer });
-                }
-                Err(Stop::Failed(fault)) => {
-                    let answer = Err(fault);
-                    return Ok(Completed { state, answer });
-                }
+            let missing = match run(call.ask.clone(), state.clone()).await? {
+                Ok(outcome) => return Ok(Ok(outcome)),
+                Err(Stop::Failed(fault)) => return Ok(Err(fault)),
                 Err(Stop::Missing(missing)) => missing,
             };
             let mut wants = Wants::default();
@@ -71,7 +62,7 @@ impl Fetcher {
                 let block = state.header().hash();
                 // Only a guess, so a source that cannot make one costs round trips and nothing else.
                 match self.source.hint(block, call.contract, call.data.clone()).await {
-                    Ok(hinted) => wants.hinted(&state, hinted, self.max_slots / 2),
+                    Ok(hinted) => wants.hinted(state, hinted, self.max_slots / 2),
                     Err(error) => tracing::debug!(%error, "no access list"),
                 }
             }
@@ -80,7 +71,7 @@ impl Fetcher {
             slots += wants.iter().map(|want| want.slots.len()).sum::<usize>();
             limit("accounts", MAX_ACCOUNTS, accounts)?;
             limit("storage slots", self.max_slots, slots)?;
-            self.prove(Arc::make_mut(&mut state), &wants).await?;
+            self.prove(state, &wants).await?;
         }
         Err(BridgeError::TooMuch {
             what: "rounds of fetching",
@@ -89,38 +80,12 @@ impl Fetcher {
     }
 
     /// Fetches evidence and has the state verify it.
-    pub(crate) async fn prove(&self, state: &mut ProvenState, wants: &[Want]) -> Result<(), BridgeError> {
+    pub(crate) async fn prove(&self, state: &ProvenState, wants: &[Want]) -> Result<(), BridgeError> {
         let fetched = self.source.evidence(state.header().hash(), wants).await?;
         for evidence in fetched {
             add(state, evidence).map_err(|fault| self.lied(fault))?;
         }
         Ok(())
-    }
-
-    /// The same knowledge at the next block: accounts are proven anew; slots only where the storage changed.
-    pub(crate) async fn advance(
-        &self,
-        old: &ProvenState,
-        header: ProvenHeader,
-    ) -> Result<ProvenState, BridgeError> {
-        // Anvil's genesis block commits to an empty state.
-        if old.header().state_root() == header.state_root() || header.state_root() == EMPTY_ROOT_HASH {
-            return old.advance(header, &[]).map_err(|fault| self.lied(fault));
-        }
-        let mut addresses: Vec<Address> = old.addresses().collect();
-        addresses.sort_unstable();
-        let wants: Vec<Want> = addresses.iter().copied().map(Want::account).collect();
-        let fetched = self.source.evidence(header.hash(), &wants).await?;
-        let accounts: Vec<_> = fetched.into_iter().map(|evidence| evidence.account).collect();
-        let mut next = old.advance(header, &accounts).map_err(|fault| self.lied(fault))?;
-        let changed: Vec<Want> = addresses
-            .into_iter()
-            .filter_map(|address| changed(old, &next, address))
-            .collect();
-        if !changed.is_empty() {
-            self.prove(&mut next, &changed).await?;
-        }
-        Ok(next)
     }
 
     fn lied(&self, fault: PolicyError) -> BridgeError {
@@ -132,7 +97,7 @@ impl Fetcher {
 }
 
 /// A policy call may take milliseconds; it must not hold up the tasks of this thread.
-async fn run<T, F>(ask: F, state: Arc<ProvenState>) -> Result<Result<Outcome<T>, Stop>, BridgeError>
+async fn run<T, F>(ask: F, state: ProvenState) -> Result<Result<Outcome<T>, Stop>, BridgeError>
 where
     T: Send + 'static,
     F: Fn(&ProvenState) -> Result<Outcome<T>, Stop> + Send + 'static,
@@ -142,7 +107,7 @@ where
         .map_err(|error| BridgeError::unavailable(format!("execution ended early: {error}")))
 }
 
-fn add(state: &mut ProvenState, evidence: Evidence) -> Result<(), PolicyError> {
+fn add(state: &ProvenState, evidence: Evidence) -> Result<(), PolicyError> {
     let address = evidence.account.address;
     state.add_account(&evidence.account)?;
     if let Some(code) = evidence.code {
@@ -152,25 +117,6 @@ fn add(state: &mut ProvenState, evidence: Evidence) -> Result<(), PolicyError> {
         .slots
         .iter()
         .try_for_each(|slot| state.add_slot(address, slot))
-}
-
-/// What has to be fetched again of an account that changed between two blocks.
-fn changed(old: &ProvenState, next: &ProvenState, address: Address) -> Option<Want> {
-    let mut want = Want::account(address);
-    if old.storage_root(address) != next.storage_root(address) {
-        want.slots = old.slots_of(address).collect();
-        want.slots.sort_unstable();
-    }
-    let had_code = old
-        .code_hash(address)
-        .flatten()
-        .is_some_and(|hash| old.has_code(hash));
-    let lacks_code = next
-        .code_hash(address)
-        .flatten()
-        .is_some_and(|hash| !next.has_code(hash));
-    want.code = had_code && lacks_code;
-    (want.code || !want.slots.is_empty()).then_some(want)
 }
 
 fn limit(what: &'static str, limit: usize, actual: usize) -> Result<(), BridgeError> {
@@ -200,10 +146,14 @@ impl Wants {
     /// Takes what is not proven yet, as far as the bounds go.
     fn hinted(&mut self, state: &ProvenState, hinted: Vec<Want>, mut most: usize) {
         for want in hinted.into_iter().take(MAX_ACCOUNTS / 2) {
-            let code = state
-                .code_hash(want.address)
-                .is_none_or(|hash| hash.is_some_and(|hash| !state.has_code(hash)));
-            let unknown = |slot: &B256| state.slot(want.address, *slot).is_none();
+            let code = match state.account(want.address) {
+                Ok(Some(account)) => {
+                    account.code_hash != KECCAK_EMPTY && !state.nodes().has_code(account.code_hash)
+                }
+                Ok(None) => false,
+                Err(_) => true,
+            };
+            let unknown = |slot: &B256| state.slot(want.address, *slot).is_err();
             let slots: Vec<B256> = want.slots.iter().copied().filter(unknown).take(most).collect();
             most -= slots.len();
             if code || !slots.is_empty() {

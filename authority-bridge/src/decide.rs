@@ -4,12 +4,13 @@
 use crate::{
     Bridge, BridgeError, Decided,
     bridge::contract_fault,
-    cold::{Call, Completed},
+    cold::Call,
     memo::{Entry, Held},
     snapshot::{Snapshot, View},
 };
-use authority_policy::{PolicyError, Question, Stop, Subject, Verdict};
-use kms_types::BootRecord;
+use alloy::primitives::Bytes;
+use authority_policy::{Facts, PolicyError, Question, Stop, Subject, Verdict, execute};
+use kms_types::ProvenBlock;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
@@ -23,7 +24,7 @@ const MAX_ATTEMPTS: usize = 5;
 /// Waiting records for each concurrent fetch.
 const MAX_WAITING: usize = 256;
 
-type Key = (Subject, BootRecord);
+type Key = (Subject, Facts);
 type Cell = Arc<OnceCell<Result<Decided, BridgeError>>>;
 
 /// Decisions that are being fetched.
@@ -71,9 +72,9 @@ impl Bridge {
         &self,
         snapshot: &Snapshot,
         subject: Subject,
-        record: &BootRecord,
+        facts: &Facts,
     ) -> Result<Option<Decided>, BridgeError> {
-        let Some(entry) = self.shared.memo.find(subject, record) else {
+        let Some(entry) = self.shared.memo.find(subject, facts) else {
             return Ok(None);
         };
         let hash = entry.question.record_hash();
@@ -82,7 +83,7 @@ impl Bridge {
         };
         if let Verdict::Denied { .. } = head.outcome.value {
             let decided = Decided::new(snapshot, hash, &head.outcome.value, None);
-            self.remember(subject, record, &entry, head, None);
+            self.remember(subject, facts, &entry, head, None);
             return Ok(Some(decided));
         }
         let Some(before) = &entry.finalized else {
@@ -97,7 +98,7 @@ impl Bridge {
             &head.outcome.value,
             Some(&finalized.outcome.value),
         );
-        self.remember(subject, record, &entry, head, Some(finalized));
+        self.remember(subject, facts, &entry, head, Some(finalized));
         Ok(Some(decided))
     }
 
@@ -108,14 +109,16 @@ impl Bridge {
         if held.block == block {
             return Ok(Some(held.clone()));
         }
-        let state = view.state();
-        let outcome = if held.outcome.reads.hold_in(&state) {
+        let outcome = if held.outcome.reads.hold_in(&view.state) {
             Arc::clone(&held.outcome)
         } else if held.outcome.gas_used > HEAVY_GAS {
             return Ok(None);
         } else {
-            match question.ask(&state, &self.rules) {
-                Ok(outcome) => Arc::new(outcome),
+            match question.ask(&view.state, &self.rules) {
+                Ok(outcome) => {
+                    self.shared.upkeep.note(&outcome.reads);
+                    Arc::new(outcome)
+                }
                 Err(Stop::Missing(_)) => return Ok(None),
                 Err(Stop::Failed(fault)) => return Err(contract_fault(view, fault)),
             }
@@ -123,48 +126,42 @@ impl Bridge {
         Ok(Some(Held { block, outcome }))
     }
 
-    fn remember(
-        &self,
-        subject: Subject,
-        record: &BootRecord,
-        old: &Entry,
-        head: Held,
-        finalized: Option<Held>,
-    ) {
+    fn remember(&self, subject: Subject, facts: &Facts, old: &Entry, head: Held, finalized: Option<Held>) {
         let finalized = finalized.or_else(|| old.finalized.clone());
         let block = |held: &Option<Held>| held.as_ref().map(|held| held.block);
         if old.head.block != head.block || block(&old.finalized) != block(&finalized) {
-            let entry = Entry::new(old.question.clone(), head, finalized);
-            self.shared.memo.keep(subject, record, entry);
+            let question = old.question.clone();
+            let entry = Entry {
+                question,
+                head,
+                finalized,
+            };
+            self.shared.memo.keep(subject, facts, entry);
         }
     }
 
     /// One fetch for everyone who waits for the same record.
-    pub(crate) async fn coalesced(
-        &self,
-        subject: Subject,
-        record: &BootRecord,
-    ) -> Result<Decided, BridgeError> {
+    pub(crate) async fn coalesced(&self, subject: Subject, facts: &Facts) -> Result<Decided, BridgeError> {
         let limit = self.config.max_concurrent_fetches.saturating_mul(MAX_WAITING);
-        let place = self.waiting.join((subject, record.clone()), limit)?;
+        let place = self.waiting.join((subject, facts.clone()), limit)?;
         place
             .cell
-            .get_or_init(|| self.cold_in_time(subject, record))
+            .get_or_init(|| self.cold_in_time(subject, facts))
             .await
             .clone()
     }
 
-    async fn cold_in_time(&self, subject: Subject, record: &BootRecord) -> Result<Decided, BridgeError> {
+    async fn cold_in_time(&self, subject: Subject, facts: &Facts) -> Result<Decided, BridgeError> {
         let limit = self.config.decision_timeout;
-        tokio::time::timeout(limit, self.cold(subject, record))
+        tokio::time::timeout(limit, self.cold(subject, facts))
             .await
             .unwrap_or_else(|_| Err(BridgeError::unavailable(format!("no decision within {limit:?}"))))
     }
 
-    async fn cold(&self, subject: Subject, record: &BootRecord) -> Result<Decided, BridgeError> {
+    async fn cold(&self, subject: Subject, facts: &Facts) -> Result<Decided, BridgeError> {
         let closed = |_| BridgeError::unavailable("shutting down");
         let _permit = self.fetches.acquire().await.map_err(closed)?;
-        let question = Question::new(self.config.contract, subject, record);
+        let question = Question::new(self.config.contract, subject, facts);
         for _ in 0..MAX_ATTEMPTS {
             let snapshot = self.current()?;
             let (head, finalized) = tokio::try_join!(
@@ -184,9 +181,12 @@ impl Bridge {
             };
             let verdict = finalized.as_ref().map(|held| &held.outcome.value);
             let decided = Decided::new(&snapshot, question.record_hash(), &head.outcome.value, verdict);
-            self.shared
-                .memo
-                .keep(subject, record, Entry::new(question, head, finalized));
+            let entry = Entry {
+                question,
+                head,
+                finalized,
+            };
+            self.shared.memo.keep(subject, facts, entry);
             return Ok(decided);
         }
         Err(BridgeError::unavailable(
@@ -206,11 +206,48 @@ impl Bridge {
             data: question.call().clone(),
             ask: move |state: &_| asked.ask(state, &rules),
         };
-        let Completed { state, answer } = self.fetcher.complete(view.state(), &call).await?;
-        view.absorb(&state).map_err(|fault| contract_fault(view, fault))?;
-        Ok(answer.map(|outcome| Held {
-            block: view.hash(),
-            outcome: Arc::new(outcome),
+        let answer = self.fetcher.complete(&view.state, &call).await?;
+        Ok(answer.map(|outcome| {
+            self.shared.upkeep.note(&outcome.reads);
+            Held {
+                block: view.hash(),
+                outcome: Arc::new(outcome),
+            }
         }))
     }
+
+    /// Calls a view function of the contract as it is at the head.
+    ///
+    /// # Errors
+    /// When the head is too old, the call reverts or what it reads cannot be proven in time.
+    pub async fn call(&self, data: Bytes) -> Result<Called, BridgeError> {
+        let closed = |_| BridgeError::unavailable("shutting down");
+        let _permit = self.fetches.acquire().await.map_err(closed)?;
+        let view = self.current()?.head;
+        let (contract, rules, input) = (self.config.contract(), self.rules, data.clone());
+        let call = Call {
+            contract,
+            data,
+            ask: move |state: &_| execute(state, &rules, contract, input.clone()),
+        };
+        let limit = self.config.decision_timeout;
+        let answer = tokio::time::timeout(limit, self.fetcher.complete(&view.state, &call))
+            .await
+            .unwrap_or_else(|_| Err(BridgeError::unavailable(format!("no answer within {limit:?}"))))?;
+        let outcome = answer.map_err(|fault| contract_fault(&view, fault))?;
+        self.shared.upkeep.note(&outcome.reads);
+        Ok(Called {
+            output: outcome.value,
+            block: view.block,
+        })
+    }
+}
+
+/// What a view call returned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Called {
+    /// Its return data.
+    pub output: Bytes,
+    /// The block it was called at.
+    pub block: ProvenBlock,
 }

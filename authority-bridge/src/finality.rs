@@ -37,7 +37,7 @@ impl Follower {
     async fn still_final(&self, known: BlockRef, claimed: BlockRef) -> Result<ProvenHeader, BridgeError> {
         let published = self.shared.published.borrow().snapshot.clone();
         if let Some(snapshot) = published {
-            return Ok(snapshot.finalized.state().header().clone());
+            return Ok(snapshot.finalized.state.header().clone());
         }
         let header = self.headers.by_hash(B256::new(known.hash.to_bytes())).await?;
         header.ok_or_else(|| {

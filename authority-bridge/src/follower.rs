@@ -4,26 +4,22 @@
 
 use crate::{
     BridgeConfig, BridgeError, ChainStatus, Clock, EndpointStatus, HeaderSource, HeightFloor,
-    cold::{Call, Completed, Fetcher},
+    cold::{Call, Fetcher},
     lineage::{Lineage, Recent},
-    memo::{Memo, note},
+    memo::Memo,
     rpc::{Announced, Announcements, Announcer, announce},
     snapshot::{Published, Snapshot, View},
+    upkeep::{Sweep, Upkeep},
 };
 use authority_contracts::question;
-use authority_policy::{ProvenHeader, ProvenState, network_state};
-use kms_types::{BlockHash, BlockRef};
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use authority_policy::{ProvenHeader, ProvenState, Tracked, network_state};
+use kms_types::BlockRef;
+use std::{sync::Arc, time::Duration};
 use tokio::{sync::watch, task::JoinHandle};
 
-/// Steps after which unused state is forgotten, and how often that is looked at.
-const UNUSED_STEPS: u64 = 512;
-const EXPIRE_EVERY: u64 = 64;
 /// Pause before asking again for a head that was announced and not served yet, and how often that is done.
 const CATCH_UP: Duration = Duration::from_millis(50);
 const MAX_CATCH_UP: u32 = 20;
-/// Most accounts and slots carried from block to block; beyond that only what was asked for last.
-const MAX_CARRIED: (usize, usize) = (1024, 8192);
 
 /// What the follower shares with the bridge.
 pub(crate) struct Shared {
@@ -31,6 +27,7 @@ pub(crate) struct Shared {
     pub(crate) status: watch::Sender<ChainStatus>,
     pub(crate) memo: Memo,
     pub(crate) recent: Recent,
+    pub(crate) upkeep: Upkeep,
 }
 
 impl Shared {
@@ -40,6 +37,7 @@ impl Shared {
             status: watch::Sender::default(),
             memo: Memo::new(max_memo),
             recent: Recent::default(),
+            upkeep: Upkeep::default(),
         }
     }
 }
@@ -58,6 +56,7 @@ pub(crate) struct Follower {
     pub(crate) lineage: Lineage,
     /// Steps taken since the last announcement for a head that was announced and not served.
     pub(crate) catch_up: u32,
+    pub(crate) sweep: Sweep,
 }
 
 impl Follower {
@@ -210,16 +209,12 @@ impl Follower {
         }
         self.lineage.follow(&tip.head, &finalized, &*self.headers).await?;
         self.shared.recent.set(&self.lineage);
-        let (head, finalized) = tokio::try_join!(
-            self.view(
-                old.as_ref().map(|old| [&old.head, &old.finalized]),
-                tip.head.clone()
-            ),
-            self.view(old.as_ref().map(|old| [&old.finalized, &old.head]), finalized),
-        )?;
-        self.forget_unused(&head, &finalized);
+        let snapshot = self.snapshot(old.as_ref(), tip.head.clone(), finalized).await?;
+        self.shared
+            .upkeep
+            .tidy(&snapshot, &self.shared.memo, &mut self.sweep);
         let depth = self.lineage.take_removed();
-        self.publish(Snapshot { head, finalized }, depth);
+        self.publish(snapshot, depth);
         Ok(())
     }
 
@@ -238,67 +233,81 @@ impl Follower {
         Ok(())
     }
 
-    /// The view of a block: one there already is, or the nearest one carried over.
+    /// Head and finalized block with everything decisions need proven at both.
+    async fn snapshot(
+        &mut self,
+        old: Option<&Snapshot>,
+        head: ProvenHeader,
+        finalized: ProvenHeader,
+    ) -> Result<Snapshot, BridgeError> {
+        let fresh = self.shared.upkeep.take_fresh();
+        let known = old.map(|old| [&old.head, &old.finalized]);
+        let views = tokio::try_join!(
+            self.view(known, old.map(|old| &old.head), head, &fresh),
+            self.view(known, old.map(|old| &old.finalized), finalized, &fresh),
+        );
+        match views {
+            Ok(((head, asked), (finalized, _))) => {
+                self.sweep.asked(asked);
+                Ok(Snapshot { head, finalized })
+            }
+            Err(error) => {
+                self.shared.upkeep.return_fresh(fresh);
+                Err(error)
+            }
+        }
+    }
+
+    /// The view of a block, and how many proofs it took.
     async fn view(
         &self,
         known: Option<[&Arc<View>; 2]>,
+        before: Option<&Arc<View>>,
         header: ProvenHeader,
-    ) -> Result<Arc<View>, BridgeError> {
-        let mut basis = None;
-        if let Some(known) = known {
-            if let Some(same) = known.iter().find(|view| view.hash() == header.hash()) {
-                return Ok(Arc::clone(same));
-            }
-            let same_state = known
-                .iter()
-                .find(|view| view.block.state_root == BlockHash::new(header.state_root().0));
-            basis = same_state.or(known.first()).copied();
-        }
-        let state = match basis {
-            Some(view) => self.fetcher.advance(&self.carried(view), header).await?,
-            None => ProvenState::new(header),
+        fresh: &Tracked,
+    ) -> Result<(Arc<View>, usize), BridgeError> {
+        let mut known = known.into_iter().flatten();
+        let same = known.find(|view| view.hash() == header.hash()).map(Arc::clone);
+        let upkeep = &self.shared.upkeep;
+        let state = match &same {
+            Some(view) => view.state.clone(),
+            None => ProvenState::new(header, Arc::clone(upkeep.nodes())),
         };
+        let asked = match before {
+            Some(before) => {
+                let busy = self.sweep.busy();
+                upkeep
+                    .carry(&self.fetcher, &before.state, &state, fresh, busy)
+                    .await?
+            }
+            None => 0,
+        };
+        if let Some(view) = same {
+            return Ok((view, asked));
+        }
         let (contract, rules) = (self.config.contract, self.config.rules());
         let call = Call {
             contract: self.config.contract(),
             data: question::network_state().into(),
             ask: move |state: &ProvenState| network_state(state, &rules, contract),
         };
-        let Completed { state, answer } = self.fetcher.complete(Arc::new(state), &call).await?;
-        let (network, reads) = match answer {
+        let (network, network_reads) = match self.fetcher.complete(&state, &call).await? {
             Ok(outcome) => (Ok(outcome.value), outcome.reads),
             Err(fault) => (Err(fault), Default::default()),
         };
-        Ok(Arc::new(View::new(state, network, reads)))
-    }
-
-    /// What a view has proven, cut down to what was asked for last when it is too much for every block.
-    fn carried(&self, view: &View) -> Arc<ProvenState> {
-        let mut state = view.state();
-        let (accounts, slots) = state.size();
-        if accounts > MAX_CARRIED.0 || slots > MAX_CARRIED.1 {
-            let mut keep = HashMap::new();
-            note(&mut keep, &view.network_reads);
-            self.shared.memo.recent(&mut keep, MAX_CARRIED);
-            Arc::make_mut(&mut state).retain(&keep);
-        }
-        state
-    }
-
-    fn forget_unused(&self, head: &View, finalized: &View) {
-        if !self.shared.memo.step().is_multiple_of(EXPIRE_EVERY) {
-            return;
-        }
-        let mut keep = self.shared.memo.expire(UNUSED_STEPS);
-        note(&mut keep, &head.network_reads);
-        note(&mut keep, &finalized.network_reads);
-        head.retain(&keep);
-        finalized.retain(&keep);
+        upkeep.note(&network_reads);
+        let view = View {
+            block: state.header().block(),
+            state,
+            network,
+            network_reads,
+        };
+        Ok((Arc::new(view), asked))
     }
 
     fn publish(&self, snapshot: Snapshot, depth: u64) {
         let (head, finalized) = (snapshot.head.block, snapshot.finalized.block);
-        let proven = snapshot.head.state().size();
+        let proven = self.shared.upkeep.size();
         tracing::debug!(head = %head.block_ref(), finalized = %finalized.block_ref(), accounts = proven.0, slots = proven.1, "head");
         if depth > 0 {
             tracing::warn!(head = %head.block_ref(), depth, "blocks were removed; decisions made over them are void");

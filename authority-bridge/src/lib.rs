@@ -30,10 +30,12 @@ mod snapshot;
 mod source;
 mod status;
 pub mod store;
+mod upkeep;
 
-pub use authority_policy::{Finality, Hardfork, HardforkRule, Subject, Verdict};
+pub use authority_policy::{Facts, Finality, Hardfork, HardforkRule, Subject, Verdict};
 pub use bridge::Bridge;
 pub use config::{BridgeConfig, EndpointConfig};
+pub use decide::Called;
 pub use decision::Decided;
 pub use error::BridgeError;
 pub use network::NetworkState;

@@ -10,7 +10,7 @@
 use crate::{BridgeError, EndpointStatus};
 use alloy::primitives::{Address, B256, Bytes};
 use async_trait::async_trait;
-use authority_policy::{AccountEvidence, PolicyError, ProvenHeader, SlotEvidence};
+use authority_policy::{AccountEvidence, Gap, PolicyError, ProvenHeader, SlotEvidence};
 use std::sync::Arc;
 
 /// Headers of one request for a range.
@@ -87,14 +87,10 @@ pub struct Want {
     pub code: bool,
 }
 
-impl Want {
-    /// The account alone.
-    pub const fn account(address: Address) -> Self {
-        Self {
-            address,
-            slots: Vec::new(),
-            code: false,
-        }
+impl From<Gap> for Want {
+    fn from(gap: Gap) -> Self {
+        let Gap { address, slots, code } = gap;
+        Self { address, slots, code }
     }
 }
 

@@ -101,7 +101,7 @@ impl Tracked {
         let changed = walk
             .leaves
             .into_iter()
-            .filter_map(|(tracked, old, new)| tracked.gap(&inner, old, new, ask));
+            .filter_map(|leaf| leaf.tracked.gap(&inner, leaf.old, leaf.new, ask));
         unknown.chain(changed).collect()
     }
 
@@ -146,6 +146,13 @@ impl TrackedAccount {
     }
 }
 
+/// A leaf that changed.
+struct Changed<'a, V> {
+    tracked: &'a V,
+    old: Option<&'a [u8]>,
+    new: &'a [u8],
+}
+
 /// Two versions of one trie, and the keys that matter in it.
 struct Walk<'a, V> {
     inner: &'a Inner,
@@ -153,8 +160,7 @@ struct Walk<'a, V> {
     ask: Ask,
     /// Keys that stand for the nodes that are not at hand.
     unknown: Vec<&'a V>,
-    /// Leaves that changed, before and now.
-    leaves: Vec<(&'a V, Option<&'a [u8]>, &'a [u8])>,
+    leaves: Vec<Changed<'a, V>>,
 }
 
 impl<'a, V> Walk<'a, V> {
@@ -210,7 +216,8 @@ impl<'a, V> Walk<'a, V> {
                     _ => None,
                 };
                 if let Some(tracked) = key.and_then(|key| self.keys.get(&key)) {
-                    self.leaves.push((tracked, old, value));
+                    let new = value;
+                    self.leaves.push(Changed { tracked, old, new });
                 }
             }
         }
