@@ -2,7 +2,7 @@
 
 use crate::world::{World, address};
 use alloy_primitives::{Address, B256, Bytes, U256};
-use authority_policy::{MAX_CODE, Missing, PolicyError, ProvenHeader, ProvenState};
+use authority_policy::{AccountEvidence, MAX_CODE, Missing, PolicyError, ProvenHeader, ProvenState};
 use proptest::prelude::*;
 use std::sync::Arc;
 
@@ -99,7 +99,8 @@ fn c3_a_proof_of_another_account_slot_or_block_is_refused() {
 fn c3_claims_beside_the_proven_account_are_refused_by_their_name() {
     let world = world();
     let state = ProvenState::new(world.header(1), Arc::default());
-    let lies: [(&str, fn(&mut authority_policy::AccountEvidence)); 4] = [
+    type Lie = fn(&mut AccountEvidence);
+    let lies: [(&str, Lie); 4] = [
         ("nonce", |evidence| evidence.nonce += 1),
         ("balance", |evidence| evidence.balance += U256::from(1)),
         ("storageHash", |evidence| {
