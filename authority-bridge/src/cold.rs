@@ -79,20 +79,26 @@ impl Fetcher {
         })
     }
 
-    /// Fetches evidence and has the state verify it.
+    /// Fetches evidence and has the state verify it. Whoever's evidence proves nothing is named, and the next one is asked.
     pub(crate) async fn prove(&self, state: &ProvenState, wants: &[Want]) -> Result<(), BridgeError> {
-        let fetched = self.source.evidence(state.header().hash(), wants).await?;
-        for evidence in fetched {
-            add(state, evidence).map_err(|fault| self.lied(fault))?;
+        let mut sources = self.source.sources();
+        if sources.is_empty() {
+            sources.push(Arc::clone(&self.source));
         }
-        Ok(())
-    }
-
-    fn lied(&self, fault: PolicyError) -> BridgeError {
-        BridgeError::Evidence {
-            endpoint: self.source.name().to_owned(),
-            fault: Box::new(fault),
+        let mut failure = BridgeError::unavailable("nobody to ask for evidence");
+        for source in sources {
+            let fetched = source.evidence(state.header().hash(), wants).await?;
+            let Err(fault) = fetched.into_iter().try_for_each(|evidence| add(state, evidence)) else {
+                return Ok(());
+            };
+            tracing::warn!(endpoint = source.name(), %fault, "evidence was refused");
+            self.source.report(source.name(), &fault);
+            failure = BridgeError::Evidence {
+                endpoint: source.name().to_owned(),
+                fault: Box::new(fault),
+            };
         }
+        Err(failure)
     }
 }
 

@@ -87,6 +87,17 @@ pub struct Want {
     pub code: bool,
 }
 
+impl Want {
+    /// The account alone.
+    pub const fn account(address: Address) -> Self {
+        Self {
+            address,
+            slots: Vec::new(),
+            code: false,
+        }
+    }
+}
+
 impl From<Gap> for Want {
     fn from(gap: Gap) -> Self {
         let Gap { address, slots, code } = gap;

@@ -34,7 +34,7 @@ impl Prover {
         assert_eq!(net.anvil.chain_id(), rules.chain_id);
         Self {
             endpoint,
-            state: ProvenState::new(header),
+            state: ProvenState::new(header, Default::default()),
             rules,
         }
     }
