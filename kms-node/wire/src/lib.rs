@@ -1,9 +1,11 @@
 //! Messages of the KMS protocol, version 1, with the bytes both sides hash.
 //!
 //! JSON over HTTPS. Unknown fields, wrong lengths and texts above their bound are refused while parsing. What must be equal on
-//! both sides to the byte (report data, additional data, transcript) is computed here and nowhere else.
+//! both sides to the byte (report data, additional data, transcript) is computed here and nowhere else. Beside it stands the
+//! body of dstack's webhook ([`boot_auth`]), whose callers may send fields unknown here.
 #![forbid(unsafe_code)]
 
+pub mod boot_auth;
 mod certificate;
 mod exact;
 mod keys;

@@ -6,6 +6,7 @@
     clippy::string_slice
 )]
 
+mod boot_auth;
 mod bounds;
 mod messages;
 mod problems;
