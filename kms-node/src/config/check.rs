@@ -6,8 +6,6 @@ use kms_settings::Checker;
 
 const HTTP: &[&str] = &["http", "https"];
 const HTTPS: &[&str] = &["https"];
-const WS: &[&str] = &["ws", "wss"];
-const WSS: &[&str] = &["wss"];
 
 impl Config {
     /// True when something in it protects nothing: a root key in a file, a TD that is simulated.
@@ -32,7 +30,7 @@ impl Config {
     pub fn check(&self) -> Result<(), ConfigError> {
         let mut checker = Checker::default();
         self.check_server(&mut checker);
-        self.check_chain(&mut checker);
+        self.chain.check(&mut checker);
         self.check_collateral(&mut checker);
         self.check_td_and_keys(&mut checker);
         self.check_database_and_limits(&mut checker);
@@ -93,89 +91,6 @@ impl Config {
             let holds = name.parse::<std::net::IpAddr>().is_ok() || is_dns_name(name);
             checker.require(holds, "server.names", "DNS names or IP addresses", name);
         }
-    }
-
-    fn check_chain(&self, checker: &mut Checker) {
-        let chain = &self.chain;
-        // C1: chain 0 and contract 0 exist nowhere; a node that answered to them would answer to nothing.
-        checker.require(
-            chain.chain_id.0 != 0,
-            "chain.chain_id",
-            "the id of a chain",
-            chain.chain_id,
-        );
-        checker.require(
-            !chain.contract.is_zero(),
-            "chain.contract",
-            "the KmsAuthority contract",
-            chain.contract,
-        );
-        self.check_endpoints(checker);
-        checker.between(
-            "chain.max_head_age_s",
-            "1 to 3600",
-            1..=3600,
-            chain.max_head_age_s,
-        );
-        checker.between(
-            "chain.request_timeout_ms",
-            "100 to 60000",
-            100..=60_000,
-            chain.request_timeout_ms,
-        );
-        checker.between(
-            "chain.poll_interval_ms",
-            "50 to 60000",
-            50..=60_000,
-            chain.poll_interval_ms,
-        );
-        checker.between(
-            "chain.gas_limit",
-            "100000 to 100000000",
-            100_000..=100_000_000,
-            chain.gas_limit,
-        );
-    }
-
-    fn check_endpoints(&self, checker: &mut Checker) {
-        let chain = &self.chain;
-        for endpoint in &chain.endpoints {
-            checker.url(
-                "chain.endpoints",
-                self.schemes(HTTP, HTTPS),
-                "https URLs (http in a development network) as `http`",
-                &endpoint.http,
-            );
-            if !endpoint.ws.is_empty() {
-                checker.url(
-                    "chain.endpoints",
-                    self.schemes(WS, WSS),
-                    "wss URLs (ws in a development network), or nothing, as `ws`",
-                    &endpoint.ws,
-                );
-            }
-        }
-        let (count, needed) = (chain.endpoints.len(), chain.needed());
-        // C2: whoever runs the only endpoint decides which headers exist, and with them any state.
-        let least = if chain.development { 1 } else { 2 };
-        let expected = "2 to 32 providers (one is enough in a development network)";
-        checker.require((least..=32).contains(&count), "chain.endpoints", expected, count);
-        if count > 0 {
-            // C2: two minorities that both count as agreement could each have a chain of their own.
-            let majority = needed <= count && needed.saturating_mul(2) > count;
-            let expected = "0, or more than half of the endpoints and no more than there are";
-            checker.require(majority, "chain.threshold", expected, needed);
-        }
-        if let (Some(repeated), false) = (chain.repeated_host(), chain.development) {
-            // C2: one provider under two entries would agree with itself.
-            checker.require(false, "chain.endpoints", "providers of different hosts", repeated);
-        }
-        checker.between(
-            "chain.max_disagreement_s",
-            "1 to 3600",
-            1..=3600,
-            chain.max_disagreement_s,
-        );
     }
 
     fn check_collateral(&self, checker: &mut Checker) {

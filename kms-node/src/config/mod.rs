@@ -7,8 +7,8 @@ mod check;
 mod sections;
 
 pub use sections::{
-    ChainConfig, CollateralConfig, Config, DatabaseConfig, EndpointConfig, KeysConfig, LimitsConfig,
-    LogConfig, LogFormat, Seal, ServerConfig, TdConfig,
+    CollateralConfig, Config, DatabaseConfig, KeysConfig, LimitsConfig, LogConfig, LogFormat, Seal,
+    ServerConfig, TdConfig,
 };
 
 pub use kms_settings::{ConfigError, ConfigProblem};

@@ -1,7 +1,8 @@
 //! The sections, one struct each.
 
+use authority_bridge::ChainSection;
 use kms_settings::Sections;
-use kms_types::{ChainAddress, ChainId, InstanceSeed};
+use kms_types::InstanceSeed;
 use serde::Deserialize;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -11,7 +12,7 @@ pub struct Config {
     /// Listening and its bounds.
     pub server: ServerConfig,
     /// The chain to answer to.
-    pub chain: ChainConfig,
+    pub chain: ChainSection,
     /// Where collateral comes from.
     pub collateral: CollateralConfig,
     /// The TD the node runs in.
@@ -58,69 +59,6 @@ section! {
         drain_timeout_ms: u64,
     }
 }
-section! {
-    /// `[chain]`
-    ChainConfig {
-        /// EIP-155 id.
-        chain_id: ChainId,
-        /// KmsAuthority.
-        contract: ChainAddress,
-        /// Providers.
-        endpoints: Vec<EndpointConfig>,
-        /// How many must agree; 0 is the majority.
-        threshold: usize,
-        /// Longest disagreement about newer blocks.
-        max_disagreement_s: u64,
-        /// Oldest head that decides.
-        max_head_age_s: u64,
-        /// One RPC call.
-        request_timeout_ms: u64,
-        /// Polling without a WebSocket.
-        poll_interval_ms: u64,
-        /// Gas of a policy call.
-        gas_limit: u64,
-        /// The operator says this is a development network.
-        development: bool,
-    }
-}
-/// One entry of `chain.endpoints`. URLs may hold keys, so they are not shown.
-#[derive(Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct EndpointConfig {
-    /// HTTP endpoint.
-    pub http: String,
-    /// WebSocket endpoint, or empty.
-    #[serde(default)]
-    pub ws: String,
-}
-
-impl std::fmt::Debug for EndpointConfig {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("EndpointConfig").finish_non_exhaustive()
-    }
-}
-
-impl ChainConfig {
-    /// How many endpoints must agree.
-    pub(crate) fn needed(&self) -> usize {
-        match self.threshold {
-            0 => self.endpoints.len() / 2 + 1,
-            threshold => threshold,
-        }
-    }
-
-    /// A host that more than one endpoint names.
-    pub(crate) fn repeated_host(&self) -> Option<String> {
-        let host =
-            |endpoint: &EndpointConfig| Some(url::Url::parse(&endpoint.http).ok()?.host_str()?.to_owned());
-        let mut seen = std::collections::HashSet::new();
-        self.endpoints
-            .iter()
-            .filter_map(host)
-            .find(|host| !seen.insert(host.clone()))
-    }
-}
-
 section! {
     /// `[collateral]`
     CollateralConfig {

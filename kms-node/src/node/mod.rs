@@ -19,8 +19,8 @@ use crate::{
 use authority_bridge::{Bridge, Clock};
 use kms_protocol::Epochs;
 use parts::{
-    HeadSigner, UPKEEP, app, bridge_config, height_floor, io_error, open_root, open_store, own_evidence,
-    upkeep, watch_database,
+    HeadSigner, UPKEEP, app, height_floor, io_error, open_root, open_store, own_evidence, upkeep,
+    watch_database,
 };
 use std::{
     net::SocketAddr,
@@ -65,7 +65,7 @@ impl Node {
         config.check()?;
         let store = open_store(&config).await?;
         let floors = Arc::new(height_floor(&config, &store));
-        let bridge = Bridge::start(bridge_config(&config)?, floors, Arc::clone(&deps.clock)).await?;
+        let bridge = Bridge::start(config.chain.bridge()?, floors, Arc::clone(&deps.clock)).await?;
         if config.keys.seal == Seal::Keyfile {
             // K4: the file with the key lies beside the root, so the network must be proven to be for development first.
             bridge.ready(CHAIN_WAIT).await?;

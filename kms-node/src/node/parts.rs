@@ -5,7 +5,7 @@ use crate::{
     app::App,
     authority::Authority,
     collateral::{CollateralCache, PcsClient},
-    config::{self, Config},
+    config::Config,
     limits::Limits,
     log::{LogReader, ReleaseLog, TreeSigner},
     metrics::Metrics,
@@ -17,7 +17,7 @@ use crate::{
 };
 use attestation::Verifier;
 use authority_bridge::{
-    BridgeConfig, ChainStore, Clock, EndpointConfig,
+    ChainStore, Clock,
     store::{FloorCopy, GuardedFloor},
 };
 use kms_keys::EpochKeys;
@@ -140,27 +140,6 @@ fn collateral(config: &Config, store: &Store) -> Result<CollateralCache, StartEr
         "collateral.cache_dir {}",
         section.cache_dir.display()
     )))
-}
-
-pub(super) fn bridge_config(config: &Config) -> Result<BridgeConfig, StartError> {
-    let chain = &config.chain;
-    let endpoint = |endpoint: &config::EndpointConfig| {
-        let ws = (!endpoint.ws.is_empty()).then(|| Url::parse(&endpoint.ws));
-        Ok::<_, StartError>(EndpointConfig {
-            http: Url::parse(&endpoint.http)?,
-            ws: ws.transpose()?,
-        })
-    };
-    let endpoints = chain.endpoints.iter().map(endpoint).collect::<Result<_, _>>()?;
-    let mut bridge = BridgeConfig::new(chain.chain_id, chain.contract, endpoints);
-    bridge.threshold = chain.threshold;
-    bridge.max_disagreement = Duration::from_secs(chain.max_disagreement_s);
-    bridge.max_head_age_s = chain.max_head_age_s;
-    bridge.request_timeout = Duration::from_millis(chain.request_timeout_ms);
-    bridge.poll_interval = Duration::from_millis(chain.poll_interval_ms);
-    bridge.gas_limit = chain.gas_limit;
-    bridge.development = chain.development;
-    Ok(bridge)
 }
 
 pub(super) fn io_error(what: String) -> impl FnOnce(io::Error) -> StartError {
