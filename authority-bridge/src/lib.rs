@@ -27,6 +27,7 @@ mod ports;
 mod quorum;
 mod rpc;
 mod settings;
+pub mod sidecar;
 mod snapshot;
 mod source;
 mod status;
