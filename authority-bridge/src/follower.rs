@@ -7,7 +7,7 @@ use crate::{
     cold::{Call, Fetcher},
     lineage::{Lineage, Recent},
     memo::Memo,
-    rpc::{Announced, Announcements, Announcer, announce},
+    rpc::{Announced, Announcements, Announcer, Credit, announce},
     snapshot::{Published, Snapshot, View},
     upkeep::{Sweep, Upkeep},
 };
@@ -15,7 +15,7 @@ use authority_contracts::question;
 use authority_policy::{ProvenHeader, ProvenState, Tracked, network_state};
 use kms_types::BlockRef;
 use std::{sync::Arc, time::Duration};
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::{sync::watch, task::JoinHandle, time::Instant};
 
 /// Pause before asking again for a head that was announced and not served yet, and how often that is done.
 const CATCH_UP: Duration = Duration::from_millis(50);
@@ -54,7 +54,7 @@ pub(crate) struct Follower {
     /// Newest block linked to that one on the way to a finalized block far after it.
     pub(crate) linked: Option<BlockRef>,
     pub(crate) lineage: Lineage,
-    /// Steps taken since the last announcement for a head that was announced and not served.
+    /// Steps taken since the last head for one that was announced and not served.
     pub(crate) catch_up: u32,
     pub(crate) sweep: Sweep,
 }
@@ -94,26 +94,34 @@ impl Follower {
 
     async fn run(mut self, mut heads: watch::Receiver<Announcements>, mut stop: watch::Receiver<bool>) {
         let _ended = Ended(Arc::clone(&self.shared));
-        let mut announced = 0;
+        let mut credit = Credit::new(self.config.endpoints.len());
         loop {
+            let newest = self.lineage.newest();
             let now = heads.borrow_and_update().clone();
-            if now.count() != announced {
-                (announced, self.catch_up) = (now.count(), 0);
-            }
-            let pause = self.pause(&now);
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                Ok(()) = heads.changed() => {}
-                _ = stop.wait_for(|stop| *stop) => return,
-            }
-            let now = heads.borrow().clone();
             self.note_subscriptions(&now);
+            let end = Instant::now() + self.pause(&now);
+            let mut is_worth = credit.spend(&now);
+            while !is_worth {
+                tokio::select! {
+                    () = tokio::time::sleep_until(end) => break,
+                    Ok(()) = heads.changed() => {
+                        let now = heads.borrow_and_update().clone();
+                        self.note_subscriptions(&now);
+                        is_worth = credit.spend(&now);
+                    }
+                    _ = stop.wait_for(|stop| *stop) => return,
+                }
+            }
             let result = tokio::select! {
                 result = self.step() => result,
                 _ = stop.wait_for(|stop| *stop) => return,
             };
             if self.report(result) {
                 return;
+            }
+            if self.lineage.newest() != newest {
+                credit.renew();
+                self.catch_up = 0;
             }
         }
     }

@@ -32,6 +32,11 @@ impl Lineage {
         self.headers.back().map_or(0, |head| head.number())
     }
 
+    /// The newest head.
+    pub(crate) fn newest(&self) -> Option<B256> {
+        self.headers.back().map(|head| head.hash())
+    }
+
     fn at(&self, number: u64) -> Option<&Arc<ProvenHeader>> {
         let oldest = self.headers.front()?.number();
         self.headers

@@ -29,6 +29,20 @@ pub struct ChainStatus {
 }
 
 impl ChainStatus {
+    /// What is wrong with single endpoints, each by name, while the others go on.
+    pub fn troubles(&self) -> Vec<String> {
+        let trouble = |endpoint: &EndpointStatus| {
+            let name = &endpoint.name;
+            match (&endpoint.last_error, endpoint.healthy && endpoint.agrees) {
+                (Some(error), _) => Some(error.clone()),
+                (None, false) if endpoint.healthy => Some(format!("{name}: its chain is not the agreed one")),
+                (None, false) => Some(format!("{name}: did not answer yet")),
+                (None, true) => None,
+            }
+        };
+        self.endpoints.iter().filter_map(trouble).collect()
+    }
+
     /// Takes what is known of the endpoints now, and keeps who announces; whether anything changed.
     pub(crate) fn note(&mut self, mut endpoints: Vec<EndpointStatus>) -> bool {
         for (new, old) in endpoints.iter_mut().zip(&self.endpoints) {

@@ -1,5 +1,7 @@
-//! Prometheus metrics of one node: requests, refusals, time of each stage of a release. No metric carries an app, a device
-//! or an address.
+//! Prometheus metrics of one node: requests, refusals, time of each stage of a release, the chain as its endpoints tell it.
+//! No metric carries an app, a device or a client's address.
+
+mod chain;
 
 use kms_wire::ProblemCode;
 use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder};
@@ -61,8 +63,6 @@ pub(crate) struct Metrics {
     pub(crate) connections: Gauge,
     /// Requests in work.
     pub(crate) in_flight: Gauge,
-    /// Number of the newest proven head.
-    pub(crate) head_number: Gauge,
     /// 1 while the node itself is allowed.
     pub(crate) node_allowed: Gauge,
 }
@@ -104,7 +104,6 @@ impl Metrics {
             refusals: Mutex::default(),
             connections: gauge("kedge_kms_connections"),
             in_flight: gauge("kedge_kms_requests_in_flight"),
-            head_number: gauge("kedge_kms_chain_head_number"),
             node_allowed: gauge("kedge_kms_node_allowed"),
             recorder,
         })

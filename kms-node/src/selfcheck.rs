@@ -73,9 +73,7 @@ async fn judge(app: &App, quoted: Option<&Result<Arc<BootRecord>, Why>>) {
     if app.standing.set(standing) {
         tracing::info!(allowed = is_allowed, why = text, "standing of this node");
     }
-    if let Some(head) = app.authority.status().head {
-        app.metrics.head_number.set(head.number as f64);
-    }
+    app.metrics.chain(&app.authority.status());
 }
 
 async fn decide(app: &App, record: &BootRecord) -> Result<(), Why> {

@@ -10,6 +10,7 @@
 mod architecture;
 mod chain_faults;
 mod denials;
+mod endpoints;
 mod release;
 mod scene;
 mod security_list;

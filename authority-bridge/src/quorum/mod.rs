@@ -5,6 +5,8 @@
 //! back to an older head. Not refused, because no vote can: a chain invented by k endpoints together.
 
 mod state;
+#[cfg(test)]
+mod tests;
 mod tree;
 mod vote;
 
@@ -152,34 +154,37 @@ impl Inner {
         let tip = member.endpoint.tip().await?;
         let (head, finalized) = (Arc::new(tip.head), Arc::new(tip.finalized));
         loop {
-            let (target, lowest) = {
+            let (target, path) = {
                 let mut state = self.state();
                 let head = state.tree.insert(Arc::clone(&head));
                 if let Some(claim) = state.claims.get_mut(index) {
                     claim.linking = Some(Arc::clone(&head));
                 }
-                (
-                    state.target(head.number(), finalized.number()),
-                    state.lowest(&head),
-                )
+                let target = state.target(head.number(), finalized.number());
+                (target, state.tree.path(&head))
             };
-            let (Some(target), Some(lowest)) = (target, lowest) else {
-                return Err(BridgeError::Endpoint {
-                    endpoint: member.name().to_owned(),
-                    field: "finalized block",
-                    detail: format!(
-                        "head {} is more than {} blocks after finalized block {}",
-                        reference(&head),
-                        tree::MAX_DEPTH,
-                        reference(&finalized)
-                    ),
-                });
+            let fault = |what: String| BridgeError::Endpoint {
+                endpoint: member.name().to_owned(),
+                field: "latest block",
+                detail: format!("{} {what}", reference(&head)),
             };
+            let (Some(target), Some(lowest)) = (target, path.last()) else {
+                let (most, last) = (tree::MAX_DEPTH, reference(&finalized));
+                return Err(fault(format!(
+                    "is more than {most} blocks after finalized block {last}"
+                )));
+            };
+            if tree::extra(&path) > tree::MAX_EXTRA {
+                let most = tree::MAX_EXTRA;
+                return Err(fault(format!(
+                    "and its ancestors have more than {most} bytes of extra data"
+                )));
+            }
             if lowest.number() <= target {
                 return Ok((head, finalized));
             }
             let to = lowest.number().saturating_sub(PIECE).max(target);
-            let fetched = member.endpoint.ancestors(&lowest, to).await?;
+            let fetched = member.endpoint.ancestors(lowest, to).await?;
             let mut state = self.state();
             for header in fetched {
                 state.tree.insert(header);

@@ -90,11 +90,6 @@ impl State {
         near(target).then_some(target.min(head))
     }
 
-    /// The oldest header known on the way down from `head`.
-    pub(super) fn lowest(&self, head: &Arc<ProvenHeader>) -> Option<Arc<ProvenHeader>> {
-        self.tree.path(head).pop()
-    }
-
     /// Takes an answer whose head is linked; what it contradicts, if anything.
     pub(super) fn take(
         &mut self,

@@ -11,6 +11,9 @@ use std::{
 /// Most blocks from a head down to the finalized block; beyond that a chain is not followed.
 pub(crate) const MAX_DEPTH: u64 = 8192;
 
+/// Most bytes of extra data in one endpoint's chain; blocks with signatures have some hundreds each.
+pub(crate) const MAX_EXTRA: usize = 4 * 1024 * 1024;
+
 /// A block and its ancestors as far as they are known, newest first.
 pub(crate) type Path = Vec<Arc<ProvenHeader>>;
 
@@ -18,6 +21,11 @@ pub(crate) type Path = Vec<Arc<ProvenHeader>>;
 pub(crate) fn at(path: &Path, number: u64) -> Option<&Arc<ProvenHeader>> {
     let newest = path.first()?.number();
     path.get(usize::try_from(newest.checked_sub(number)?).ok()?)
+}
+
+/// Bytes of extra data in a path: the one field of a header that an endpoint can make long.
+pub(crate) fn extra(path: &Path) -> usize {
+    path.iter().map(|header| header.fields().extra_data.len()).sum()
 }
 
 /// Headers that some endpoint gave.

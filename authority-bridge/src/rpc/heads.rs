@@ -13,6 +13,8 @@ use url::Url;
 
 /// Largest WebSocket message; a header has about 2 KiB.
 const MAX_MESSAGE: usize = 1024 * 1024;
+/// Announcements of one endpoint between two heads that are acted on.
+const CREDIT: u32 = 8;
 /// Between two announcements of one endpoint that are listened to.
 const LEAST_PAUSE: Duration = Duration::from_millis(50);
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
@@ -40,11 +42,36 @@ impl Announcements {
     pub(crate) fn all(&self) -> &[Announced] {
         &self.0
     }
-    pub(crate) fn count(&self) -> u64 {
-        self.0.iter().fold(0, |sum, one| sum.wrapping_add(one.count))
-    }
     pub(crate) fn subscribed(&self) -> usize {
         self.0.iter().filter(|one| one.subscribed).count()
+    }
+}
+
+/// How much each announcer is still listened to until there is a new head: announcements cost requests, and whoever makes
+/// them without end must not use up what the other providers allow.
+#[derive(Debug)]
+pub(crate) struct Credit(Vec<(u64, u32)>);
+
+impl Credit {
+    pub(crate) fn new(endpoints: usize) -> Self {
+        Self(vec![(0, CREDIT); endpoints])
+    }
+
+    /// Whether what is new in `now` is worth a step.
+    pub(crate) fn spend(&mut self, now: &Announcements) -> bool {
+        let mut is_worth = false;
+        for ((seen, left), said) in self.0.iter_mut().zip(&now.0) {
+            if std::mem::replace(seen, said.count) != said.count && *left > 0 {
+                *left -= 1;
+                is_worth = true;
+            }
+        }
+        is_worth
+    }
+
+    /// There is a new head.
+    pub(crate) fn renew(&mut self) {
+        self.0.iter_mut().for_each(|(_, left)| *left = CREDIT);
     }
 }
 
@@ -125,5 +152,28 @@ async fn listen(url: &Url, timeout: Duration, announcer: &Announcer) -> Result<(
         });
         // One that announces without end makes no more requests than this.
         tokio::time::sleep(LEAST_PAUSE).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_that_announces_without_end_is_listened_to_a_few_times_a_head() {
+        let (mut credit, mut now) = (Credit::new(2), Announcements::new(2));
+        let mut spent = 0;
+        for count in 1..=100 {
+            now.0[0].count = count;
+            spent += u32::from(credit.spend(&now));
+        }
+        assert_eq!(spent, CREDIT);
+        // The other one is still heard.
+        now.0[1].count = 1;
+        assert!(credit.spend(&now));
+        assert!(!credit.spend(&now));
+        credit.renew();
+        now.0[0].count = 101;
+        assert!(credit.spend(&now));
     }
 }

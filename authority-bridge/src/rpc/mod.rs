@@ -5,7 +5,7 @@ mod heads;
 mod transport;
 
 pub use endpoint::Endpoint;
-pub(crate) use heads::{Announced, Announcements, Announcer, announce};
+pub(crate) use heads::{Announced, Announcements, Announcer, Credit, announce};
 
 use url::Url;
 

@@ -529,6 +529,33 @@ async fn c3_evidence_that_hangs_costs_a_moment_once() {
 }
 
 #[tokio::test]
+async fn c3_evidence_that_lies_is_asked_of_the_next_and_the_liar_is_named_and_asked_last() {
+    let several = Several::new(3, 2).await;
+    let bridge = several.bridge().await;
+    several.proxies[0].about("eth_getProof", |_, result| result["nonce"] = json!("0x99"));
+    assert!(several.allowed(&bridge).await);
+    let status = until(&bridge, |status| {
+        status.endpoints.iter().any(|endpoint| endpoint.lies > 0)
+    })
+    .await;
+    let lies: Vec<u64> = status.endpoints.iter().map(|endpoint| endpoint.lies).collect();
+    assert_eq!(lies[1..], [0, 0]);
+    let error = status.endpoints[0].last_error.clone().unwrap();
+    assert!(
+        error.starts_with(&several.name(0)) && error.contains("nonce"),
+        "{error}"
+    );
+    // Asked last from now on: it gets no further chance while the others answer.
+    let mut other = several.net.record();
+    other.info.app_id = AppId::new([3; 20]);
+    assert!(!bridge.decide(Subject::App, &other).await.unwrap().is_allowed());
+    several.net.revoke_compose(COMPOSE).await;
+    several.net.caught_up(&bridge).await;
+    assert!(!several.allowed(&bridge).await);
+    assert_eq!(bridge.status().endpoints[0].lies, lies[0]);
+}
+
+#[tokio::test]
 async fn c2_a_single_endpoint_outside_a_development_network_is_refused() {
     let net = Net::settled().await;
     let url = net.anvil.endpoint_url();

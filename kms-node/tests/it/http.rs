@@ -310,9 +310,22 @@ async fn both_http_versions_answer_and_metrics_count() {
         "kedge_kms_stage_seconds_count{stage=\"decode\"} 1",
         "kedge_kms_node_allowed 1",
         "kedge_kms_chain_head_number 100",
+        "kedge_kms_chain_connected 1",
+        "kedge_kms_chain_endpoint_healthy{endpoint=\"https://one.example\"} 1",
+        "kedge_kms_chain_endpoint_agrees{endpoint=\"https://two.example\"} 0",
+        "kedge_kms_chain_endpoint_lies_total{endpoint=\"https://two.example\"} 3",
     ] {
         assert!(metrics.contains(line), "{line} in {metrics}");
     }
+}
+
+#[tokio::test]
+async fn a_node_that_is_ready_says_which_endpoint_of_the_chain_is_not() {
+    let world = World::start().await;
+    let answer = world.client().get("/readyz").await;
+    assert_eq!(answer.status(), 200);
+    let expected = "ready\ndegraded: https://two.example: latest block: HTTP status 429\n";
+    assert_eq!(answer.text().await.unwrap(), expected);
 }
 
 #[tokio::test]

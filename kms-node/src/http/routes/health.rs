@@ -11,12 +11,13 @@ pub(super) async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// The node would release: it is allowed itself, the chain is fresh with room to spare, the database takes entries.
+/// The node would release: it is allowed itself, the chain is fresh with room to spare, the database takes entries. Below
+/// "ready", a line for each endpoint of the chain that is not as it should be.
 #[utoipa::path(get, path = "/readyz", responses(
     (status = 200, body = String),
     (status = 503, body = Problem, content_type = "application/problem+json"),
 ))]
-pub(super) async fn readyz(State(app): State<Arc<App>>) -> Result<&'static str, ApiError> {
+pub(super) async fn readyz(State(app): State<Arc<App>>) -> Result<String, ApiError> {
     if app.is_draining() {
         return Err(ApiError::new(ProblemCode::Busy, "the node is stopping"));
     }
@@ -39,7 +40,13 @@ pub(super) async fn readyz(State(app): State<Arc<App>>) -> Result<&'static str, 
             "the database does not answer",
         ));
     }
-    Ok("ready\n")
+    let mut text = "ready\n".to_owned();
+    for trouble in app.authority.status().troubles() {
+        text.push_str("degraded: ");
+        text.push_str(&trouble);
+        text.push('\n');
+    }
+    Ok(text)
 }
 
 /// Prometheus exposition format.

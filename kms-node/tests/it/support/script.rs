@@ -1,7 +1,9 @@
 //! A chain whose answers a test sets: the seam [`Authority`], scripted.
 
 use async_trait::async_trait;
-use authority_bridge::{BridgeError, ChainStatus, Decided, Finality, NetworkState, Subject, Verdict};
+use authority_bridge::{
+    BridgeError, ChainStatus, Decided, EndpointStatus, Finality, NetworkState, Subject, Verdict,
+};
 use authority_policy::EpochIdentity as ChainIdentity;
 use kms_node::authority::Authority;
 use kms_types::{AppId, AttestationRoot, BlockHash, BootRecord, KeyEpoch, ProvenBlock, UnixTime};
@@ -90,7 +92,25 @@ fn status(network: &NetworkState) -> ChainStatus {
         head: Some(network.head),
         finalized: Some(network.finalized),
         connected: true,
+        endpoints: vec![
+            endpoint("https://one.example", None),
+            endpoint(
+                "https://two.example",
+                Some("https://two.example: latest block: HTTP status 429"),
+            ),
+        ],
         ..ChainStatus::default()
+    }
+}
+
+fn endpoint(name: &str, error: Option<&str>) -> EndpointStatus {
+    EndpointStatus {
+        name: name.to_owned(),
+        agrees: error.is_none(),
+        healthy: error.is_none(),
+        last_error: error.map(str::to_owned),
+        lies: if error.is_some() { 3 } else { 0 },
+        ..EndpointStatus::default()
     }
 }
 
