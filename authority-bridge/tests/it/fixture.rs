@@ -105,7 +105,8 @@ impl Net {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let slots = slots.to_string();
         let anvil = Anvil::at(tool("anvil"))
-            .args(["--slots-in-an-epoch", &slots])
+            // Anvil keeps older states on disk, where a reorganisation loses them.
+            .args(["--slots-in-an-epoch", &slots, "--prune-history", "500"])
             .try_spawn()
             .unwrap();
         let key = PrivateKeySigner::from(anvil.first_key().clone());
