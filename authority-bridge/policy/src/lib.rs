@@ -3,10 +3,12 @@
 //! [`ProvenHeader`] is a header hashed here. [`ProvenState`] is what its state root leads to in [`TrieNodes`], which hold
 //! trie nodes and code by hash. [`Question::ask`] and [`network_state`] run the contract over exactly that state and name
 //! whatever is missing. [`Tracked`] says what must be proven at the next block for the same questions.
+//! [`DecisionEvidence`] is a decision with all of this in one file, for whoever checks it later.
 //! Refused: any proof that does not verify, any answer that is not the interface's, and execution over anything unproven.
 #![forbid(unsafe_code)]
 
 mod block;
+mod bundle;
 mod database;
 mod decision;
 mod error;
@@ -22,6 +24,10 @@ mod tracked;
 mod trie;
 
 pub use authority_contracts::{EpochIdentity, NetworkState};
+pub use bundle::{
+    Anchor, AtFinalized, Check, ClaimedHeader, DecisionEvidence, Expected, FileError, MAX_FILE,
+    MAX_FILE_CODES, MAX_FILE_NODES, MAX_LINKS, Mismatch, Report, Subjected, Verified,
+};
 pub use decision::{Facts, Question, Subject, Verdict, decide, network_state};
 pub use error::{Missing, PolicyError, Stop};
 pub use evidence::{AccountEvidence, MAX_CODE, MAX_PROOF_NODE, MAX_PROOF_NODES, SlotEvidence};

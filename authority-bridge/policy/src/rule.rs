@@ -12,6 +12,22 @@ pub enum Finality {
     Finalized,
 }
 
+impl Finality {
+    /// Its name, as files and screens write it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Head => "head",
+            Self::Finalized => "finalized",
+        }
+    }
+}
+
+impl std::fmt::Display for Finality {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 /// The decision over the verdict at the head and the one at the finalized block, which is absent where the contract does
 /// not exist yet, and which block decided.
 // C4: a grant holds at both blocks; a denial acts as soon as the head shows it.

@@ -8,6 +8,7 @@
     missing_docs
 )]
 
+mod bundle;
 mod carry;
 mod execution;
 mod proofs;
