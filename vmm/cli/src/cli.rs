@@ -1,7 +1,7 @@
 //! What can be typed. Secrets are never arguments: keys come from a file or from an environment variable that is named.
 
 use clap::{Args, Parser, Subcommand};
-use kms_types::{AppId, ChainAddress, ComposeHash, DeviceId, OsImageHash};
+use kms_types::{AppId, BlockHash, ChainAddress, ComposeHash, DeviceId, OsImageHash};
 use std::path::PathBuf;
 
 const EXIT_CODES: &str = "Exit codes:
@@ -10,8 +10,8 @@ const EXIT_CODES: &str = "Exit codes:
   2  the command line is wrong
   3  it was refused: by a contract, by the KMS, or a check did not hold
   4  the network, the chain or the KMS cannot be reached
-`kedge verify` ends as `tdxctl verify` does: 0 every check holds, 1 refused, 2 could not ask, 64 wrong
-command line or input file.";
+`kedge verify` and `kedge verify decision` end as `tdxctl verify` does: 0 every check holds, 1 refused, 2 could not
+ask, 64 wrong command line or input file.";
 
 /// Key release for confidential VMs under a smart contract.
 #[derive(Debug, Parser)]
@@ -49,18 +49,48 @@ pub enum Command {
     /// The network's KMS.
     #[command(subcommand)]
     Kms(Kms),
-    /// Checks a quote offline, as `tdxctl verify` does: every check, expected and actual.
+    /// Checks a quote offline, as `tdxctl verify` does, or a decision (`verify decision`): every check, expected and actual.
     ///
-    /// Arguments, output and exit codes are those of `tdxctl verify`: 0 every check holds, 1 refused, 2 could not ask,
-    /// 64 wrong command line or input file.
-    #[command(disable_help_flag = true)]
+    /// Without a subcommand, arguments and output are those of `tdxctl verify`. Exit codes: 0 every check holds, 1 refused,
+    /// 2 could not ask, 64 wrong command line or input file.
+    #[command(
+        disable_help_flag = true,
+        disable_help_subcommand = true,
+        args_conflicts_with_subcommands = true
+    )]
     Verify {
+        /// What else can be checked.
+        #[command(subcommand)]
+        what: Option<Verify>,
         /// Arguments of `tdxctl verify`.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS")]
         arguments: Vec<std::ffi::OsString>,
     },
     /// Shows the main job on a fresh network: keys released to a registered app, refused after revocation.
     Demo(Demo),
+}
+
+/// `kedge verify`
+#[derive(Debug, Subcommand)]
+pub enum Verify {
+    /// Checks a decision with nothing but its evidence and, when given, a block's hash. Asks nobody.
+    Decision(DecisionFile),
+}
+
+/// A decision's evidence, and what is known from elsewhere.
+#[derive(Debug, Args)]
+pub struct DecisionFile {
+    /// The file (`kedge chain evidence ID > FILE`), or - for standard input.
+    pub file: PathBuf,
+    /// Hash of the head or the finalized block, from a source you trust. The head's covers both; may be repeated.
+    #[arg(long, value_name = "HASH")]
+    pub header: Vec<BlockHash>,
+    /// Refuse a decision of another chain.
+    #[arg(long, value_name = "ID")]
+    pub chain_id: Option<u64>,
+    /// Refuse a decision of another contract.
+    #[arg(long, value_name = "ADDRESS")]
+    pub contract: Option<ChainAddress>,
 }
 
 /// `kedge dev`

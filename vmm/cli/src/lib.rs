@@ -7,6 +7,7 @@
 mod app;
 mod cli;
 mod connection;
+mod decision;
 mod demo;
 mod dev;
 pub mod exit;
@@ -18,7 +19,7 @@ mod verify;
 pub use cli::Cli;
 
 use anyhow::Result;
-use cli::Command;
+use cli::{Command, Verify};
 use output::Output;
 
 /// Runs a command.
@@ -32,7 +33,14 @@ pub async fn run(cli: Cli) -> Result<()> {
         Command::App(command) => app::run(&cli.state, command, &output).await,
         Command::Os(command) => os::run(&cli.state, command, &output).await,
         Command::Kms(command) => kms::run(&cli.state, command, &output).await,
-        Command::Verify { arguments } => verify::run(arguments, cli.json),
+        Command::Verify {
+            what: Some(Verify::Decision(file)),
+            ..
+        } => decision::run(&file, cli.json),
+        Command::Verify {
+            what: None,
+            arguments,
+        } => verify::run(arguments, cli.json),
         Command::Demo(options) => demo::run(&options, &output).await,
     }
 }

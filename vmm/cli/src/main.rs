@@ -7,7 +7,10 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let cli = match kedge::Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return kedge::exit::usage(&error, std::env::args_os().any(|word| word == "--json")),
+        Err(error) => {
+            let words: Vec<_> = std::env::args_os().collect();
+            return kedge::exit::usage(&error, &words);
+        }
     };
     // Two TLS stacks are linked; whichever builds a client first would otherwise panic over the choice.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
