@@ -6,13 +6,15 @@ use crate::{
     HeightFloor, NetworkState, Quorum,
     cold::Fetcher,
     decide::Waiting,
+    evidence::Prover,
     follower::{Follower, Shared},
+    recorder::Outbox,
     snapshot::{Snapshot, View},
 };
 use authority_policy::{EvmRules, Facts, PolicyError, Subject};
 use kms_types::{BootRecord, UnixTime};
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 use tokio::{
@@ -28,6 +30,9 @@ pub struct Bridge {
     pub(crate) shared: Arc<Shared>,
     pub(crate) fetches: Semaphore,
     pub(crate) waiting: Waiting,
+    pub(crate) prover: Prover,
+    /// Where decisions go to be filed, once there is such a place.
+    pub(crate) outbox: OnceLock<Outbox>,
     clock: Arc<dyn Clock>,
     stop: watch::Sender<bool>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
@@ -74,6 +79,7 @@ impl Bridge {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, BridgeError> {
         let fetcher = Fetcher::new(evidence, &config);
+        let prover = Prover::new(config.contract, config.rules(), Arc::clone(&headers));
         let shared = Arc::new(Shared::new(config.max_memo));
         let follower = Follower {
             config: config.clone(),
@@ -98,6 +104,8 @@ impl Bridge {
             shared,
             clock,
             waiting: Waiting::default(),
+            prover,
+            outbox: OnceLock::new(),
             stop,
             tasks: Mutex::new(tasks),
         })

@@ -5,6 +5,7 @@ use crate::{
     Bridge, BridgeError, Decided,
     bridge::contract_fault,
     cold::Call,
+    evidence::Made,
     memo::{Entry, Held},
     snapshot::{Snapshot, View},
 };
@@ -83,7 +84,9 @@ impl Bridge {
         };
         if let Verdict::Denied { .. } = head.outcome.value {
             let decided = Decided::new(snapshot, hash, &head.outcome.value, None);
-            self.remember(subject, facts, &entry, head, None);
+            if self.remember(subject, facts, &entry, head, None) {
+                self.file(subject, facts, &decided, snapshot);
+            }
             return Ok(Some(decided));
         }
         let Some(before) = &entry.finalized else {
@@ -98,7 +101,9 @@ impl Bridge {
             &head.outcome.value,
             Some(&finalized.outcome.value),
         );
-        self.remember(subject, facts, &entry, head, Some(finalized));
+        if self.remember(subject, facts, &entry, head, Some(finalized)) {
+            self.file(subject, facts, &decided, snapshot);
+        }
         Ok(Some(decided))
     }
 
@@ -126,10 +131,19 @@ impl Bridge {
         Ok(Some(Held { block, outcome }))
     }
 
-    fn remember(&self, subject: Subject, facts: &Facts, old: &Entry, head: Held, finalized: Option<Held>) {
+    /// Keeps a decision for the next time; whether it is one at blocks it was not made at before.
+    fn remember(
+        &self,
+        subject: Subject,
+        facts: &Facts,
+        old: &Entry,
+        head: Held,
+        finalized: Option<Held>,
+    ) -> bool {
         let finalized = finalized.or_else(|| old.finalized.clone());
         let block = |held: &Option<Held>| held.as_ref().map(|held| held.block);
-        if old.head.block != head.block || block(&old.finalized) != block(&finalized) {
+        let new = old.head.block != head.block || block(&old.finalized) != block(&finalized);
+        if new {
             let question = old.question.clone();
             let entry = Entry {
                 question,
@@ -137,6 +151,19 @@ impl Bridge {
                 finalized,
             };
             self.shared.memo.keep(subject, facts, entry);
+        }
+        new
+    }
+
+    /// Hands a decision to whoever files decisions, without waiting.
+    fn file(&self, subject: Subject, facts: &Facts, decided: &Decided, snapshot: &Snapshot) {
+        if let Some(outbox) = self.outbox.get() {
+            outbox.put(Made {
+                subject,
+                facts: facts.clone(),
+                decided: decided.clone(),
+                snapshot: snapshot.clone(),
+            });
         }
     }
 
@@ -187,6 +214,7 @@ impl Bridge {
                 finalized,
             };
             self.shared.memo.keep(subject, facts, entry);
+            self.file(subject, facts, &decided, &snapshot);
             return Ok(decided);
         }
         Err(BridgeError::unavailable(

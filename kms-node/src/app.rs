@@ -12,12 +12,12 @@ use crate::{
     store::Store,
 };
 use attestation::{ConfigIdPolicy, Verifier, verification_time};
-use authority_bridge::Clock;
+use authority_bridge::{ChainStore, Clock, RecorderCounts};
 use kms_protocol::{Challenges, EpochRule, Epochs};
 use kms_types::UnixTime;
 use kms_wire::ProblemCode;
 use std::sync::{
-    Arc,
+    Arc, OnceLock,
     atomic::{AtomicBool, Ordering},
 };
 use tokio::sync::Semaphore;
@@ -31,6 +31,9 @@ pub(crate) struct App {
     pub(crate) verifier: Verifier,
     pub(crate) collateral: Arc<CollateralCache>,
     pub(crate) store: Store,
+    pub(crate) chain: ChainStore,
+    /// What became of decisions, while they are filed.
+    pub(crate) filed: OnceLock<Arc<RecorderCounts>>,
     pub(crate) log: ReleaseLog,
     pub(crate) reader: LogReader,
     pub(crate) limits: Limits,

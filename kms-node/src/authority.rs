@@ -2,8 +2,12 @@
 //! release path has over it.
 
 use async_trait::async_trait;
-use authority_bridge::{Bridge, BridgeError, ChainStatus, Decided, NetworkState, Subject};
+use authority_bridge::{
+    Bridge, BridgeError, ChainStatus, ChainStore, Clock, Decided, NetworkState, Recorder, RecorderConfig,
+    Subject,
+};
 use kms_types::{BootRecord, UnixTime};
+use std::sync::Arc;
 use tokio::sync::watch;
 
 /// Decides about boot records.
@@ -25,6 +29,11 @@ pub trait Authority: Send + Sync + 'static {
     fn changes(&self) -> watch::Receiver<ChainStatus>;
     /// Time of the newest verified block.
     fn time_floor(&self) -> Option<UnixTime>;
+    /// Starts filing every decision with its evidence; none where decisions cannot be proven.
+    fn record(&self, store: ChainStore, clock: Arc<dyn Clock>, config: RecorderConfig) -> Option<Recorder> {
+        let _ = (store, clock, config);
+        None
+    }
     /// Stops following.
     async fn stop(&self);
 }
@@ -45,6 +54,9 @@ impl Authority for Bridge {
     }
     fn time_floor(&self) -> Option<UnixTime> {
         Self::time_floor(self)
+    }
+    fn record(&self, store: ChainStore, clock: Arc<dyn Clock>, config: RecorderConfig) -> Option<Recorder> {
+        Some(Recorder::start(self, store, clock, config))
     }
     async fn stop(&self) {
         self.shutdown().await;

@@ -3,13 +3,14 @@
 
 mod chain;
 
+use authority_bridge::RecorderCounts;
 use kms_wire::ProblemCode;
 use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, PoisonError, atomic::Ordering},
     time::Instant,
 };
 
@@ -59,6 +60,7 @@ pub(crate) struct Metrics {
     stages: HashMap<Stage, Histogram>,
     requests: Mutex<Answered>,
     refusals: Mutex<HashMap<ProblemCode, Counter>>,
+    decisions: DecisionCounters,
     /// Open connections.
     pub(crate) connections: Gauge,
     /// Requests in work.
@@ -71,6 +73,14 @@ impl fmt::Debug for Metrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Metrics").finish_non_exhaustive()
     }
+}
+
+/// What became of decisions.
+struct DecisionCounters {
+    recorded: Counter,
+    unproven: Counter,
+    overflow: Counter,
+    database: Counter,
 }
 
 const METADATA: Metadata<'static> = Metadata::new("kms_node", Level::INFO, None);
@@ -96,12 +106,23 @@ impl Metrics {
             let key = key("kedge_kms_stage_seconds", &[("stage", name.to_owned())]);
             (stage, recorder.register_histogram(&key, &METADATA))
         });
+        let lost = |reason: &str| {
+            let labels = [("reason", reason.to_owned())];
+            recorder.register_counter(&key("kedge_kms_decisions_not_recorded_total", &labels), &METADATA)
+        };
+        let decisions = DecisionCounters {
+            recorded: recorder.register_counter(&key("kedge_kms_decisions_recorded_total", &[]), &METADATA),
+            unproven: lost("evidence"),
+            overflow: lost("overflow"),
+            database: lost("database"),
+        };
         let gauge = |name| recorder.register_gauge(&key(name, &[]), &METADATA);
         Ok(Self {
             handle: recorder.handle(),
             stages: stages.into_iter().collect(),
             requests: Mutex::default(),
             refusals: Mutex::default(),
+            decisions,
             connections: gauge("kedge_kms_connections"),
             in_flight: gauge("kedge_kms_requests_in_flight"),
             node_allowed: gauge("kedge_kms_node_allowed"),
@@ -145,6 +166,19 @@ impl Metrics {
                 .register_counter(&key("kedge_kms_refusals_total", &[("code", name)]), &METADATA)
         });
         counter.increment(1);
+    }
+
+    /// Takes over what became of decisions.
+    pub(crate) fn decisions(&self, counts: &RecorderCounts) {
+        let decisions = &self.decisions;
+        for (counter, count) in [
+            (&decisions.recorded, &counts.recorded),
+            (&decisions.unproven, &counts.without_evidence),
+            (&decisions.overflow, &counts.overflow),
+            (&decisions.database, &counts.database),
+        ] {
+            counter.absolute(count.load(Ordering::Relaxed));
+        }
     }
 
     /// The exposition format.

@@ -11,6 +11,7 @@ mod architecture;
 mod chain_faults;
 mod denials;
 mod endpoints;
+mod evidence;
 mod release;
 mod scene;
 mod security_list;

@@ -26,7 +26,7 @@ mod trie;
 pub use authority_contracts::{EpochIdentity, NetworkState};
 pub use bundle::{
     Anchor, AtFinalized, Check, ClaimedHeader, DecisionEvidence, Expected, FileError, MAX_FILE,
-    MAX_FILE_CODES, MAX_FILE_NODES, MAX_LINKS, Mismatch, Report, Subjected, Verified,
+    MAX_FILE_CODES, MAX_FILE_NODES, MAX_LINKS, Mismatch, Report, Subjected, Verified, read_header,
 };
 pub use decision::{Facts, Question, Subject, Verdict, decide, network_state};
 pub use error::{Missing, PolicyError, Stop};

@@ -5,11 +5,15 @@
 mod columns;
 mod copy;
 mod database;
+mod decisions;
 mod floor;
 
 pub use columns::{bigint, stored, unsigned};
 pub use copy::{FloorCopy, GuardedFloor};
 pub use database::{Database, Engine, migration};
+pub(crate) use decisions::app_of;
+pub use decisions::{MAX_DECISIONS, Recorded, Retention, Standing, StoredDecision};
+pub(crate) use floor::explained;
 
 use kms_types::{ChainAddress, ChainId};
 use sqlx::{AnyPool, migrate::Migration};
@@ -38,11 +42,14 @@ pub enum StoreError {
 
 /// The schema of this crate, for the migrator of the program that opens the database.
 pub fn migrations() -> Vec<Migration> {
-    vec![migration(
-        101,
-        "chain",
-        include_str!("../../migrations/0101_chain.sql"),
-    )]
+    vec![
+        migration(101, "chain", include_str!("../../migrations/0101_chain.sql")),
+        migration(
+            102,
+            "decisions",
+            include_str!("../../migrations/0102_decisions.sql"),
+        ),
+    ]
 }
 
 /// What is stored of one contract on one chain.

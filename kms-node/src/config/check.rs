@@ -34,7 +34,34 @@ impl Config {
         self.check_collateral(&mut checker);
         self.check_td_and_keys(&mut checker);
         self.check_database_and_limits(&mut checker);
+        self.check_history(&mut checker);
         checker.finish()
+    }
+
+    fn check_history(&self, checker: &mut Checker) {
+        let history = &self.history;
+        for (key, shown, range, value) in [
+            (
+                "history.decisions_keep",
+                "0 to 10000000",
+                0..=10_000_000,
+                history.decisions_keep,
+            ),
+            (
+                "history.decisions_keep_days",
+                "1 to 36500",
+                1..=36_500,
+                history.decisions_keep_days,
+            ),
+            (
+                "history.decisions_kms_every_s",
+                "0 to 86400",
+                0..=86_400,
+                history.decisions_kms_every_s,
+            ),
+        ] {
+            checker.between(key, shown, range, value);
+        }
     }
 
     fn check_server(&self, checker: &mut Checker) {

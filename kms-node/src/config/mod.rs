@@ -7,8 +7,8 @@ mod check;
 mod sections;
 
 pub use sections::{
-    CollateralConfig, Config, DatabaseConfig, KeysConfig, LimitsConfig, LogConfig, LogFormat, Seal,
-    ServerConfig, TdConfig,
+    CollateralConfig, Config, DatabaseConfig, HistoryConfig, KeysConfig, LimitsConfig, LogConfig, LogFormat,
+    Seal, ServerConfig, TdConfig,
 };
 
 pub use kms_settings::{ConfigError, ConfigProblem};

@@ -23,6 +23,8 @@ pub struct Config {
     pub database: DatabaseConfig,
     /// Rate limits.
     pub limits: LimitsConfig,
+    /// What is kept of the past.
+    pub history: HistoryConfig,
     /// Own log output.
     pub log: LogConfig,
 }
@@ -135,6 +137,17 @@ section! {
     }
 }
 section! {
+    /// `[history]`
+    HistoryConfig {
+        /// Decisions kept with their evidence; 0 keeps none.
+        decisions_keep: u64,
+        /// Days they are kept at most.
+        decisions_keep_days: u64,
+        /// Least time between two decisions about the same KMS node with the same verdict.
+        decisions_kms_every_s: u64,
+    }
+}
+section! {
     /// `[log]`
     LogConfig {
         /// Shape of a line.
@@ -196,6 +209,7 @@ pub(super) fn read(sections: &mut Sections) -> Option<Config> {
     let keys = sections.take("keys");
     let database = sections.take("database");
     let limits = sections.take("limits");
+    let history = sections.take("history");
     let log = sections.take("log");
     Some(Config {
         server: server?,
@@ -205,6 +219,7 @@ pub(super) fn read(sections: &mut Sections) -> Option<Config> {
         keys: keys?,
         database: database?,
         limits: limits?,
+        history: history?,
         log: log?,
     })
 }

@@ -16,10 +16,10 @@ use crate::{
     store::Store,
     tls::{self, NodeCertificate},
 };
-use authority_bridge::{Bridge, Clock};
+use authority_bridge::{Bridge, Clock, Recorder};
 use kms_protocol::Epochs;
 use parts::{
-    HeadSigner, UPKEEP, app, height_floor, io_error, open_root, open_store, own_evidence, upkeep,
+    HeadSigner, UPKEEP, app, height_floor, io_error, open_root, open_store, own_evidence, recorder, upkeep,
     watch_database,
 };
 use std::{
@@ -54,6 +54,7 @@ pub struct RunningNode {
     serving: JoinHandle<()>,
     tasks: Vec<JoinHandle<()>>,
     log_writer: JoinHandle<()>,
+    recorder: Option<Recorder>,
 }
 
 impl Node {
@@ -109,6 +110,7 @@ impl Node {
             .local_addr()
             .map_err(io_error("address of the listener".to_owned()))?;
         let app = Arc::new(app(config, deps, store, authority, epochs, log)?);
+        let recorder = recorder(&app);
         let (stop, stopped) = watch::channel(false);
         let limits = ServeLimits {
             connections: app.config.server.max_connections,
@@ -140,6 +142,7 @@ impl Node {
             serving,
             tasks,
             log_writer,
+            recorder,
         })
     }
 }
@@ -185,6 +188,7 @@ impl RunningNode {
             serving,
             tasks,
             log_writer,
+            recorder,
             ..
         } = self;
         app.draining.store(true, Ordering::Relaxed);
@@ -193,6 +197,9 @@ impl RunningNode {
             if let Err(error) = task.await {
                 tracing::error!(%error, "a task of the node failed");
             }
+        }
+        if let Some(recorder) = recorder {
+            recorder.stop().await;
         }
         app.authority.stop().await;
         let store = app.store.clone();

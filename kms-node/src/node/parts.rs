@@ -17,8 +17,8 @@ use crate::{
 };
 use attestation::Verifier;
 use authority_bridge::{
-    ChainStore, Clock,
-    store::{FloorCopy, GuardedFloor},
+    ChainStore, Clock, Recorder, RecorderConfig,
+    store::{FloorCopy, GuardedFloor, Retention},
 };
 use kms_keys::EpochKeys;
 use kms_protocol::{Challenges, Epochs};
@@ -26,7 +26,7 @@ use kms_wire::UnixTime;
 use std::{
     io,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -70,6 +70,26 @@ pub(crate) fn height_floor(config: &Config, store: &Store) -> GuardedFloor {
     GuardedFloor::new(chain_store(config, store), copy)
 }
 
+/// Starts filing decisions, when that is wanted and the authority's decisions can be proven.
+pub(super) fn recorder(app: &App) -> Option<Recorder> {
+    let history = &app.config.history;
+    if history.decisions_keep == 0 {
+        return None;
+    }
+    let config = RecorderConfig {
+        keep: Retention {
+            count: history.decisions_keep,
+            age_s: history.decisions_keep_days.saturating_mul(86_400),
+        },
+        kms_every_s: history.decisions_kms_every_s,
+    };
+    let recorder = app
+        .authority
+        .record(app.chain.clone(), Arc::clone(&app.clock), config)?;
+    let _ = app.filed.set(Arc::clone(recorder.counts()));
+    Some(recorder)
+}
+
 pub(super) async fn open_root(config: &Config, td: &Arc<dyn Td>) -> Result<Vec<EpochKeys>, StartError> {
     let (config, td) = (config.clone(), Arc::clone(td));
     let opened = tokio::task::spawn_blocking(move || root::open(&config, &*td)).await;
@@ -106,6 +126,8 @@ pub(super) fn app(
         verifier: Verifier::new(CERTIFICATIONS),
         collateral: Arc::new(collateral(&config, &store)?),
         reader: LogReader::new(&store),
+        chain: chain_store(&config, &store),
+        filed: OnceLock::new(),
         store,
         log,
         limits: Limits::new(&config.limits),

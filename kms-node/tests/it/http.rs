@@ -143,6 +143,14 @@ async fn malformed_requests_get_problem_documents() {
         ("/v1/log/entries?start=0&no_such=1", ProblemCode::Malformed),
         ("/v1/log/head", ProblemCode::NotFound),
         ("/v1/log/consistency?first=0&second=0", ProblemCode::NotFound),
+        ("/v1/policy/decisions?start=-1", ProblemCode::Malformed),
+        ("/v1/policy/decisions?app_id=0x12", ProblemCode::Malformed),
+        ("/v1/policy/decisions/one/evidence", ProblemCode::Malformed),
+        ("/v1/policy/decisions/7/evidence", ProblemCode::NotFound),
+        (
+            "/v1/policy/decisions/18446744073709551615/evidence",
+            ProblemCode::NotFound,
+        ),
     ] {
         assert_eq!(code(client.get(path).await).await, expected, "{path}");
     }

@@ -7,6 +7,7 @@
 
 pub mod boot_auth;
 mod certificate;
+mod decisions;
 mod exact;
 mod keys;
 mod lease;
@@ -18,6 +19,7 @@ mod release;
 mod transcript;
 
 pub use certificate::{CertificateRequest, CertificateResponse};
+pub use decisions::{DecidedBy, DecisionSubject, HeadStanding, PolicyDecision, PolicyDecisions};
 pub use keys::{AppKeys, SecretBytes};
 pub use lease::{LeaseClaims, LeaseResponse};
 pub use limits::*;

@@ -49,6 +49,9 @@ pub enum Command {
     /// The network's KMS.
     #[command(subcommand)]
     Kms(Kms),
+    /// What a node knows of the chain.
+    #[command(subcommand)]
+    Chain(Chain),
     /// Checks a quote offline, as `tdxctl verify` does, or a decision (`verify decision`): every check, expected and actual.
     ///
     /// Without a subcommand, arguments and output are those of `tdxctl verify`. Exit codes: 0 every check holds, 1 refused,
@@ -255,6 +258,45 @@ pub enum Kms {
         #[command(flatten)]
         target: Target,
     },
+}
+
+/// `kedge chain`
+#[derive(Debug, Subcommand)]
+pub enum Chain {
+    /// Lists decisions a node has made.
+    Decisions(ChainDecisions),
+    /// Saves what proves one decision, for `kedge verify decision`.
+    Evidence(ChainEvidence),
+}
+
+/// `kedge chain decisions`
+#[derive(Debug, Args)]
+pub struct ChainDecisions {
+    /// Number of the first.
+    #[arg(long, value_name = "ID", default_value_t = 0)]
+    pub start: u64,
+    /// How many, at most 256.
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub count: u32,
+    /// Only about this app.
+    #[arg(long, value_name = "APP")]
+    pub app: Option<AppId>,
+    /// The node [default: the development network's].
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+}
+
+/// `kedge chain evidence`
+#[derive(Debug, Args)]
+pub struct ChainEvidence {
+    /// Number of the decision (`kedge chain decisions`).
+    pub id: u64,
+    /// Where to [default: standard output].
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// The node [default: the development network's].
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
 }
 
 /// `kedge demo`

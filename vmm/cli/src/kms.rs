@@ -3,7 +3,8 @@
 use crate::{
     cli::{Kms, Target},
     connection::{Connection, Role},
-    exit::{Refused, Unreachable},
+    exit::Refused,
+    node,
     output::Output,
 };
 use anyhow::{Context, Result, bail};
@@ -11,7 +12,7 @@ use authority_contracts::abi::KmsAuthority as abi;
 use kms_types::KeyEpoch;
 use kms_wire::{EpochIdentity, Meta};
 use serde_json::json;
-use std::{path::Path, time::Duration};
+use std::path::Path;
 
 /// Largest answer that is read.
 const MAX_META: usize = 256 * 1024;
@@ -95,29 +96,7 @@ fn rows<'a>(
     ]
 }
 
-/// The certificate is not checked here: what the node says is compared with the chain, and nothing secret is asked.
 async fn meta(url: &str) -> Result<Meta> {
-    let client = reqwest::Client::builder()
-        .tls_danger_accept_invalid_certs(true)
-        .timeout(Duration::from_secs(10))
-        .build()?;
-    let silent = |error: reqwest::Error| {
-        Unreachable(format!(
-            "the KMS does not answer at {url}: {:#}",
-            anyhow::Error::new(error.without_url())
-        ))
-    };
-    let mut answer = client
-        .get(format!("{url}/v1/meta"))
-        .send()
-        .await
-        .map_err(silent)?;
-    let mut body = Vec::new();
-    while let Some(part) = answer.chunk().await.map_err(silent)? {
-        if body.len() + part.len() > MAX_META {
-            return Err(Refused(format!("the KMS answers with more than {MAX_META} bytes")).into());
-        }
-        body.extend_from_slice(&part);
-    }
+    let body = node::get(url, "/v1/meta", MAX_META).await?;
     serde_json::from_slice(&body).context("the answer of the KMS")
 }

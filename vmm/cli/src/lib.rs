@@ -8,10 +8,12 @@ mod app;
 mod cli;
 mod connection;
 mod decision;
+mod decisions;
 mod demo;
 mod dev;
 pub mod exit;
 mod kms;
+mod node;
 mod os;
 mod output;
 mod verify;
@@ -19,7 +21,7 @@ mod verify;
 pub use cli::Cli;
 
 use anyhow::Result;
-use cli::{Command, Verify};
+use cli::{Chain, Command, Verify};
 use output::Output;
 
 /// Runs a command.
@@ -33,6 +35,8 @@ pub async fn run(cli: Cli) -> Result<()> {
         Command::App(command) => app::run(&cli.state, command, &output).await,
         Command::Os(command) => os::run(&cli.state, command, &output).await,
         Command::Kms(command) => kms::run(&cli.state, command, &output).await,
+        Command::Chain(Chain::Decisions(asked)) => decisions::list(&cli.state, &asked, &output).await,
+        Command::Chain(Chain::Evidence(asked)) => decisions::save(&cli.state, &asked, &output).await,
         Command::Verify {
             what: Some(Verify::Decision(file)),
             ..

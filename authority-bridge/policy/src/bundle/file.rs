@@ -237,18 +237,25 @@ impl HeaderFile {
 }
 
 fn header(field: &str, encoded: &HeaderRlp) -> Result<Header, FileError> {
-    let refused = |detail: String| FileError::Header {
+    read_header(encoded.as_bytes()).map_err(|detail| FileError::Header {
         field: field.to_owned(),
         detail,
-    };
-    let mut rest = encoded.as_bytes();
-    let header = Header::decode(&mut rest).map_err(|error| refused(error.to_string()))?;
+    })
+}
+
+/// Reads the canonical RLP of a header; its hash is that of these bytes.
+///
+/// # Errors
+/// What is wrong with the bytes.
+pub fn read_header(encoded: &[u8]) -> Result<Header, String> {
+    let mut rest = encoded;
+    let header = Header::decode(&mut rest).map_err(|error| error.to_string())?;
     if !rest.is_empty() {
-        return Err(refused(format!("{} bytes after it", rest.len())));
+        return Err(format!("{} bytes after it", rest.len()));
     }
     // Two encodings of one header would be two files of one decision.
-    if alloy_rlp::encode(&header) != encoded.as_bytes() {
-        return Err(refused("not its canonical encoding".to_owned()));
+    if alloy_rlp::encode(&header) != encoded {
+        return Err("not its canonical encoding".to_owned());
     }
     Ok(header)
 }

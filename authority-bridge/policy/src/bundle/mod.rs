@@ -11,6 +11,7 @@ mod steps;
 mod verify;
 
 pub use error::{FileError, Mismatch};
+pub use file::read_header;
 pub use verify::{Anchor, AtFinalized, Check, Expected, Report, Verified};
 
 use crate::{

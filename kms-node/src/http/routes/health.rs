@@ -52,6 +52,9 @@ pub(super) async fn readyz(State(app): State<Arc<App>>) -> Result<String, ApiErr
 /// Prometheus exposition format.
 #[utoipa::path(get, path = "/metrics", responses((status = 200, body = String)))]
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> impl IntoResponse {
+    if let Some(counts) = app.filed.get() {
+        app.metrics.decisions(counts);
+    }
     (
         [(header::CONTENT_TYPE, "text/plain; version=0.0.4")],
         app.metrics.render(),

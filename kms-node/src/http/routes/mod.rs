@@ -1,6 +1,7 @@
 //! The routes, and the OpenAPI document made from them.
 
 mod certificates;
+mod decisions;
 mod env_key;
 mod health;
 mod keys;
@@ -14,7 +15,7 @@ use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// Every pattern, for labels of metrics and logs.
-const PATTERNS: [&str; 14] = [
+const PATTERNS: [&str; 16] = [
     "/v1/challenges",
     "/v1/app-keys",
     "/v1/leases",
@@ -25,6 +26,8 @@ const PATTERNS: [&str; 14] = [
     "/v1/log/entries",
     "/v1/log/inclusion",
     "/v1/log/consistency",
+    "/v1/policy/decisions",
+    "/v1/policy/decisions/{id}/evidence",
     "/healthz",
     "/readyz",
     "/metrics",
@@ -61,6 +64,8 @@ fn described() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(log::entries))
         .routes(routes!(log::inclusion))
         .routes(routes!(log::consistency))
+        .routes(routes!(decisions::decisions))
+        .routes(routes!(decisions::evidence))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
         .routes(routes!(health::metrics))
