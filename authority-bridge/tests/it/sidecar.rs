@@ -6,6 +6,7 @@ use crate::{
     program::{AuthApiInfo, BootResponse, Program, body, command, config},
 };
 use authority_bridge::sidecar::{Service, SidecarConfig};
+use hostile_rpc::{HostileRpc, Lie};
 use kms_types::{AppId, BootInfo, ChainAddress};
 use kms_wire::boot_auth::MAX_BODY;
 use reqwest::{Method, StatusCode};
@@ -354,6 +355,167 @@ async fn c5_readiness_ends_before_decisions_do() {
     assert_eq!((status, refused["code"].clone()), (503, "chain_stale".into()));
     assert_eq!(refused["isAllowed"], false);
     service.shutdown().await;
+}
+
+/// Three endpoints in front of one chain, two of which must agree.
+async fn three(net: &Net, folder: &TempDir, more: &str) -> ([HostileRpc; 3], Program) {
+    let start = || async { HostileRpc::start(net.anvil.endpoint_url()).await.unwrap() };
+    let endpoints = [start().await, start().await, start().await];
+    let list: Vec<String> = endpoints
+        .iter()
+        .map(|endpoint| format!("{{ http = \"{}\" }}", endpoint.url()))
+        .collect();
+    let one = format!("[{{ http = \"{}\" }}]", net.anvil.endpoint());
+    let database = folder.path().join("bridge.db");
+    let text = config(&net.anvil.endpoint(), net.network.kms_authority, &database, more);
+    let text = text.replace(&one, &format!("[{}]", list.join(", ")));
+    assert!(text.contains(&endpoints[2].url().to_string()), "{text}");
+    let program = Program::with(&text, folder);
+    program.ready(true).await;
+    (endpoints, program)
+}
+
+#[tokio::test]
+async fn one_endpoint_of_three_may_fail_and_two_end_readiness() {
+    let (net, folder) = (Net::settled().await, TempDir::new().unwrap());
+    let more = "max_head_age_s = 3600\nrequest_timeout_ms = 500";
+    let (endpoints, program) = three(&net, &folder, more).await;
+    let asked = body(&net.record().info);
+    endpoints[0].set(Lie::Status(500));
+    net.revoke_compose(COMPOSE).await;
+    program
+        .until(APP, &asked, |status, answer| {
+            assert_eq!(status, StatusCode::OK, "{answer}");
+            answer["isAllowed"] == false
+        })
+        .await;
+    program.ready(true).await;
+    endpoints[1].set(Lie::Status(500));
+    let why = program.ready(false).await;
+    assert!(why.contains("expected 2 healthy, got 1"), "{why}");
+    for endpoint in &endpoints[..2] {
+        assert!(why.contains(&endpoint.name()), "{why}");
+    }
+    let metrics = program.get("/metrics").await.text().await.unwrap();
+    let healthy = |endpoint: &HostileRpc, value: u8| {
+        format!(
+            "kedge_bridge_endpoint_healthy{{endpoint=\"{}\"}} {value}",
+            endpoint.name()
+        )
+    };
+    assert!(metrics.contains(&healthy(&endpoints[0], 0)), "{metrics}");
+    assert!(metrics.contains(&healthy(&endpoints[2], 1)), "{metrics}");
+    assert!(metrics.contains("kedge_bridge_ready 0"), "{metrics}");
+    endpoints[0].set(Lie::Honest);
+    endpoints[1].set(Lie::Honest);
+    program.ready(true).await;
+}
+
+#[tokio::test]
+async fn requests_above_the_bound_are_busy_and_one_under_way_outlives_sigterm() {
+    let (net, folder) = (Net::settled().await, TempDir::new().unwrap());
+    let upstream = HostileRpc::start(net.anvil.endpoint_url()).await.unwrap();
+    let database = folder.path().join("bridge.db");
+    let contract = net.network.kms_authority;
+    let endpoint = upstream.url().to_string();
+    let more = "max_head_age_s = 3600";
+    let text =
+        config(&endpoint, contract, &database, more).replace("[server]", "[server]\nmax_in_flight = 1\nrequest_timeout_ms = 2000");
+    let program = Program::with(&text, &folder);
+    program.ready(true).await;
+    // Nothing is proven of this app yet, and its evidence does not come.
+    upstream.set(Lie::Stall);
+    let (client, url) = (reqwest::Client::new(), format!("{}{APP}", program.url));
+    let asked = body(&net.record().info);
+    let waiting = tokio::spawn(client.post(url).json(&asked).send());
+    let from = Instant::now();
+    loop {
+        let metrics = program.get("/metrics").await.text().await.unwrap();
+        if metrics.contains("kedge_bridge_requests_in_flight 1") {
+            break;
+        }
+        assert!(from.elapsed() < Duration::from_secs(2), "{metrics}");
+    }
+    let (status, refused) = program.post(APP, &asked).await;
+    assert_eq!((status.as_u16(), refused["code"].clone()), (503, "busy".into()));
+    assert_eq!(refused["isAllowed"], false);
+    assert!(
+        tokio::task::spawn_blocking(|| program.terminate())
+            .await
+            .unwrap()
+            .success()
+    );
+    let response = waiting.await.unwrap().expect("it is answered, not cut off");
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(!answer(response.json().await.unwrap()).is_allowed);
+}
+
+#[tokio::test]
+async fn c5_a_floor_that_cannot_be_kept_ends_readiness() {
+    let (net, folder, program) = started().await;
+    let url = format!("sqlite:{}", folder.path().join("bridge.db").display());
+    let pool = sqlx::SqlitePool::connect(&url).await.unwrap();
+    sqlx::query("ALTER TABLE chain_floor RENAME TO elsewhere")
+        .execute(&pool)
+        .await
+        .unwrap();
+    net.mine(1).await;
+    let why = program.ready(false).await;
+    assert!(why.contains("floor"), "{why}");
+    sqlx::query("ALTER TABLE elsewhere RENAME TO chain_floor")
+        .execute(&pool)
+        .await
+        .unwrap();
+    net.mine(1).await;
+    program.ready(true).await;
+    let metrics = program.get("/metrics").await.text().await.unwrap();
+    assert!(metrics.contains("kedge_bridge_floor_up 1"), "{metrics}");
+}
+
+#[tokio::test]
+async fn c5_a_database_from_a_backup_is_refused_until_a_person_accepts_it() {
+    let (net, folder, program) = started().await;
+    let database = folder.path().join("bridge.db");
+    assert!(program.terminate().success());
+    let backup = std::fs::read(&database).unwrap();
+    let program = Program::start(&net, net.network.kms_authority, &folder);
+    let before = net.height().await;
+    net.mine(5).await;
+    let from = Instant::now();
+    let copy = database.with_extension("floor");
+    let kept = || {
+        let text = std::fs::read_to_string(&copy).unwrap();
+        serde_json::from_str::<Value>(&text).unwrap()["number"]
+            .as_u64()
+            .unwrap()
+    };
+    while kept() <= before {
+        assert!(from.elapsed() < crate::fixture::PATIENCE);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(program.terminate().success());
+    std::fs::write(&database, backup).unwrap();
+
+    let file = folder.path().join("config.toml").display().to_string();
+    let refused = command(&["--config", &file], &[]);
+    assert_eq!(refused.status.code(), Some(1));
+    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(told.contains("restored from a backup"), "{told}");
+    let show = command(&["floor", "show", "--config", &file], &[]);
+    assert!(!show.status.success());
+    let accept = command(&["floor", "accept", "--config", &file], &[]);
+    assert!(
+        accept.status.success(),
+        "{}",
+        String::from_utf8_lossy(&accept.stderr)
+    );
+    assert!(
+        command(&["floor", "show", "--config", &file], &[])
+            .status
+            .success()
+    );
+    let program = Program::start(&net, net.network.kms_authority, &folder);
+    program.ready(true).await;
 }
 
 #[tokio::test]
