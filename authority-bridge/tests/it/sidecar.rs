@@ -375,7 +375,7 @@ async fn three(net: &Net, folder: &TempDir, more: &str) -> ([HostileRpc; 3], Pro
     (endpoints, program)
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_endpoint_of_three_may_fail_and_two_end_readiness() {
     let (net, folder) = (Net::settled().await, TempDir::new().unwrap());
     let more = "max_head_age_s = 3600\nrequest_timeout_ms = 500";
@@ -411,7 +411,7 @@ async fn one_endpoint_of_three_may_fail_and_two_end_readiness() {
     program.ready(true).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn requests_above_the_bound_are_busy_and_one_under_way_outlives_sigterm() {
     let (net, folder) = (Net::settled().await, TempDir::new().unwrap());
     let upstream = HostileRpc::start(net.anvil.endpoint_url()).await.unwrap();
