@@ -2,8 +2,9 @@
 //! the clock, and over a chain that contradicts itself.
 
 use crate::{
-    BridgeConfig, BridgeError, ChainStatus, Clock, Decided, Endpoint, EvidenceSource, HeaderSource,
-    HeightFloor, NetworkState, Quorum,
+    BridgeConfig, BridgeError, ChainStatus, ChainStore, Clock, Decided, Endpoint, EvidenceSource,
+    HeaderSource, HeightFloor, NetworkState, Quorum,
+    audit::{Audit, AuditParts},
     cold::Fetcher,
     decide::Waiting,
     evidence::Prover,
@@ -33,6 +34,8 @@ pub struct Bridge {
     pub(crate) prover: Prover,
     /// Where decisions go to be filed, once there is such a place.
     pub(crate) outbox: OnceLock<Outbox>,
+    headers: Arc<dyn HeaderSource>,
+    evidence: Arc<dyn EvidenceSource>,
     clock: Arc<dyn Clock>,
     stop: watch::Sender<bool>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
@@ -78,12 +81,12 @@ impl Bridge {
         floor: Arc<dyn HeightFloor>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, BridgeError> {
-        let fetcher = Fetcher::new(evidence, &config);
+        let fetcher = Fetcher::new(Arc::clone(&evidence), &config);
         let prover = Prover::new(config.contract, config.rules(), Arc::clone(&headers));
         let shared = Arc::new(Shared::new(config.max_memo));
         let follower = Follower {
             config: config.clone(),
-            headers,
+            headers: Arc::clone(&headers),
             fetcher: fetcher.clone(),
             floor,
             clock: Arc::clone(&clock),
@@ -102,6 +105,8 @@ impl Bridge {
             config,
             fetcher,
             shared,
+            headers,
+            evidence,
             clock,
             waiting: Waiting::default(),
             prover,
@@ -151,6 +156,17 @@ impl Bridge {
             (Err(fault), _) => Err(contract_fault(head, fault.clone())),
             (_, Err(fault)) => Err(contract_fault(finalized, fault.clone())),
         }
+    }
+
+    /// Starts to store the policy events of finalized blocks, from a block on or from the first one followed.
+    pub fn audit(&self, store: ChainStore, from: Option<u64>) -> Audit {
+        Audit::start(AuditParts {
+            headers: Arc::clone(&self.headers),
+            evidence: Arc::clone(&self.evidence),
+            chain: self.changes(),
+            store,
+            from,
+        })
     }
 
     /// State of the follower.

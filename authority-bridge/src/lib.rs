@@ -10,6 +10,7 @@
 //! networks; a light client may take the place of the quorum.
 #![forbid(unsafe_code)]
 
+pub mod audit;
 mod bridge;
 mod cold;
 mod config;

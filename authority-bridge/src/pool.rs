@@ -2,7 +2,10 @@
 //! asked when an answer fails or takes long, and whoever hangs or gave evidence that proves nothing is asked last.
 
 use crate::{BridgeError, Endpoint, Evidence, EvidenceSource, Want, members::Members};
-use alloy::primitives::{Address, B256, Bytes};
+use alloy::{
+    consensus::ReceiptEnvelope,
+    primitives::{Address, B256, Bytes},
+};
 use async_trait::async_trait;
 use authority_policy::PolicyError;
 use std::sync::{
@@ -65,6 +68,13 @@ impl EvidenceSource for EvidencePool {
         // A guess nobody has to be able to make.
         let hinted = self.members.first(self.order(), false, ask).await?;
         Ok(hinted.1)
+    }
+
+    async fn receipts(&self, block: B256) -> Result<Vec<ReceiptEnvelope>, BridgeError> {
+        let ask = |endpoint: Endpoint| async move { endpoint.receipts(block).await };
+        let (index, receipts) = self.members.first(self.order(), true, ask).await?;
+        self.answered.store(index, Ordering::Relaxed);
+        Ok(receipts)
     }
 
     fn sources(&self) -> Vec<Arc<dyn EvidenceSource>> {

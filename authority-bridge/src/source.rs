@@ -8,7 +8,10 @@
 //! bridge changes.
 
 use crate::{BridgeError, EndpointStatus};
-use alloy::primitives::{Address, B256, Bytes};
+use alloy::{
+    consensus::ReceiptEnvelope,
+    primitives::{Address, B256, Bytes},
+};
 use async_trait::async_trait;
 use authority_policy::{AccountEvidence, Gap, PolicyError, ProvenHeader, SlotEvidence};
 use std::sync::Arc;
@@ -125,6 +128,12 @@ pub trait EvidenceSource: Send + Sync + 'static {
     async fn evidence(&self, block: B256, wants: &[Want]) -> Result<Vec<Evidence>, BridgeError>;
     /// A guess at what a call will read; only saves round trips.
     async fn hint(&self, block: B256, contract: Address, call: Bytes) -> Result<Vec<Want>, BridgeError>;
+
+    /// Every receipt of a block, in order; unverified as everything else.
+    async fn receipts(&self, _block: B256) -> Result<Vec<ReceiptEnvelope>, BridgeError> {
+        let text = format!("{}: gives no receipts", self.name());
+        Err(BridgeError::unavailable(text))
+    }
 
     /// Those to ask one after the other, best first, as long as evidence does not prove what it claims. Each names who
     /// answered it last. Empty where there is nobody but this one.

@@ -45,6 +45,16 @@ pub enum PolicyError {
         /// Hash of its fields.
         actual: B256,
     },
+    /// The receipts are not those of the block.
+    #[error("receipts of block {block}: expected root {expected}, they give {actual}")]
+    ReceiptsRoot {
+        /// Height.
+        block: u64,
+        /// Root in the header.
+        expected: B256,
+        /// Root of what came.
+        actual: B256,
+    },
     /// A value is longer than any honest one.
     #[error("{what}: expected at most {limit}, got {actual}")]
     TooLarge {

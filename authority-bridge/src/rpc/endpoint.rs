@@ -7,6 +7,7 @@ use crate::{
     source::PIECE,
 };
 use alloy::{
+    consensus::ReceiptEnvelope,
     eips::eip2930::AccessListResult,
     primitives::{Address, B256, Bytes, U64},
     rpc::{
@@ -39,9 +40,9 @@ pub struct Endpoint {
     gas_limit: u64,
 }
 
-struct Request {
-    method: &'static str,
-    params: Value,
+pub(super) struct Request {
+    pub(super) method: &'static str,
+    pub(super) params: Value,
 }
 
 impl Endpoint {
@@ -77,7 +78,7 @@ impl Endpoint {
         })
     }
 
-    fn fault(&self, field: &'static str, detail: impl AsRef<str>) -> BridgeError {
+    pub(super) fn fault(&self, field: &'static str, detail: impl AsRef<str>) -> BridgeError {
         BridgeError::Endpoint {
             endpoint: self.name.clone(),
             field,
@@ -86,7 +87,7 @@ impl Endpoint {
     }
 
     /// Sends requests in batches, some at a time, each under the timeout; the first failure fails all.
-    async fn send(&self, requests: &[Request]) -> Result<Vec<Box<RawValue>>, BridgeError> {
+    pub(super) async fn send(&self, requests: &[Request]) -> Result<Vec<Box<RawValue>>, BridgeError> {
         let sent: Vec<_> = requests
             .chunks(BATCH)
             .map(|chunk| self.send_in_time(chunk))
@@ -126,7 +127,11 @@ impl Endpoint {
         Ok(results)
     }
 
-    fn read<T: DeserializeOwned>(&self, field: &'static str, raw: &RawValue) -> Result<T, BridgeError> {
+    pub(super) fn read<T: DeserializeOwned>(
+        &self,
+        field: &'static str,
+        raw: &RawValue,
+    ) -> Result<T, BridgeError> {
         serde_json::from_str(raw.get()).map_err(|error| self.fault(field, error.to_string()))
     }
 
@@ -254,6 +259,10 @@ impl EvidenceSource for Endpoint {
             .iter()
             .map(|want| self.one_evidence(want, &mut answers))
             .collect()
+    }
+
+    async fn receipts(&self, block: B256) -> Result<Vec<ReceiptEnvelope>, BridgeError> {
+        self.block_receipts(block).await
     }
 
     async fn hint(&self, block: B256, contract: Address, call: Bytes) -> Result<Vec<Want>, BridgeError> {

@@ -2,6 +2,7 @@
 
 mod endpoint;
 mod heads;
+mod receipts;
 mod transport;
 
 pub use endpoint::Endpoint;

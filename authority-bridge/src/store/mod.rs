@@ -7,6 +7,7 @@ mod copy;
 mod database;
 mod decisions;
 mod floor;
+mod history;
 
 pub use columns::{bigint, stored, unsigned};
 pub use copy::{FloorCopy, GuardedFloor};
@@ -14,6 +15,8 @@ pub use database::{Database, Engine, migration};
 pub(crate) use decisions::app_of;
 pub use decisions::{MAX_DECISIONS, Recorded, Retention, Standing, StoredDecision};
 pub(crate) use floor::explained;
+pub use history::{EventField, EventPage, HistoryRange, MAX_PAGE, StoredEvent};
+pub(crate) use history::{Piece, Progress};
 
 use kms_types::{ChainAddress, ChainId};
 use sqlx::{AnyPool, migrate::Migration};

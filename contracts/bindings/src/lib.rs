@@ -10,12 +10,14 @@ mod answer;
 mod convert;
 #[cfg(feature = "deploy")]
 pub mod deploy;
+mod event;
 mod network;
 pub mod question;
 mod revert;
 
 pub use answer::{Answer, AnswerError, Denial, MAX_ANSWER, decode_answer};
 pub use convert::tcb_status_code;
+pub use event::{APP_EVENTS, KMS_EVENTS, MAX_EVENT_VALUE, PolicyEvent, decode_app_event, decode_kms_event};
 pub use network::{
     EpochIdentity, K256_PUBKEY_LEN, MAX_NETWORK_STATE, NetworkState, NetworkStateError, decode_kms_identity,
     decode_network_state,

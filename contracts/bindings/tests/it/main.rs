@@ -9,4 +9,5 @@
 mod abi;
 mod answer;
 mod deploy;
+mod event;
 mod fixture;
