@@ -19,8 +19,11 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 const NEEDED_PAUSE: Duration = Duration::from_millis(500);
 /// How long an endpoint whose evidence proved nothing is asked last.
 const AFTER_LIE: Duration = Duration::from_secs(600);
-/// An answer may take so long before the next endpoint is asked as well.
-const HEDGE: Duration = Duration::from_millis(150);
+/// An answer may take twice as long as most endpoints take, within these bounds, before the next is asked as well.
+const LEAST_PATIENCE: Duration = Duration::from_millis(25);
+const MOST_PATIENCE: Duration = Duration::from_millis(250);
+/// Late answers in a row after which an endpoint is named for it.
+const OFTEN: u32 = 3;
 
 /// What happens to one kind of request.
 #[derive(Debug, Default)]
@@ -36,12 +39,12 @@ impl Record {
         *self = Self::default();
     }
 
-    fn failed(&mut self, error: String, least: Duration) {
+    fn failed(&mut self, error: Option<String>, least: Duration) {
         self.failures = self.failures.saturating_add(1);
         let doubled = FIRST_PAUSE.saturating_mul(1 << self.failures.saturating_sub(1).min(8));
         self.pause = doubled.min(LONGEST_PAUSE).max(least);
         self.failed_at = Some(Instant::now());
-        self.error = Some(error);
+        self.error = error;
     }
 
     /// Whether it is left alone now, waiting for `longest` at most.
@@ -58,6 +61,8 @@ struct Health {
     /// Its chain is not the agreed one.
     dispute: Option<String>,
     lies: u64,
+    /// How long it takes to answer, smoothed.
+    latency: Option<Duration>,
 }
 
 /// One endpoint.
@@ -82,8 +87,11 @@ impl Member {
         !self.health().headers.rests(longest)
     }
 
-    pub(crate) fn answered(&self) {
-        self.health().headers.succeeded();
+    pub(crate) fn answered(&self, after: Duration) {
+        let mut health = self.health();
+        health.headers.succeeded();
+        let smooth = |before: Duration| before.saturating_mul(7).saturating_add(after) / 8;
+        health.latency = Some(health.latency.map_or(after, smooth));
     }
 
     pub(crate) fn failed(&self, error: &BridgeError) {
@@ -96,7 +104,7 @@ impl Member {
         if health.headers.error.as_ref() != Some(&text) {
             tracing::warn!(endpoint = self.name(), error = text, "an endpoint fails");
         }
-        health.headers.failed(text, Duration::ZERO);
+        health.headers.failed(Some(text), Duration::ZERO);
     }
 
     /// An answer that cannot be true, or a chain that contradicts what is final.
@@ -122,9 +130,18 @@ impl Member {
         }
     }
 
-    /// Evidence that does not come, or late.
+    /// Evidence that does not come.
     pub(crate) fn owes_evidence(&self, text: String) {
-        self.health().evidence.failed(text, Duration::ZERO);
+        self.health().evidence.failed(Some(text), Duration::ZERO);
+    }
+
+    /// Evidence that came from another one first. One slow answer says little, so it only changes who is asked first.
+    fn was_late(&self) {
+        let mut health = self.health();
+        let often = health.evidence.failures.saturating_add(1) >= OFTEN;
+        let text = || format!("{}: evidence: late {OFTEN} times or more in a row", self.name());
+        let error = health.evidence.error.take().or_else(|| often.then(text));
+        health.evidence.failed(error, Duration::ZERO);
     }
 
     /// Evidence that does not prove what it claims.
@@ -133,7 +150,7 @@ impl Member {
         let mut health = self.health();
         health.lies += 1;
         let text = format!("{}: {fault}", self.name());
-        health.evidence.failed(text, AFTER_LIE);
+        health.evidence.failed(Some(text), AFTER_LIE);
     }
 
     /// Whether it answers, what was last wrong with it, and its lies.
@@ -216,12 +233,13 @@ impl Members {
             }
             let patience = match order.is_empty() {
                 true => Duration::MAX,
-                false => HEDGE,
+                false => self.patience(),
             };
             match tokio::time::timeout(patience, asked.next()).await {
                 Ok(Some((index, Ok(answer)))) => {
                     let late = waiting.into_iter().take_while(|late| *late != index);
-                    late.filter(|_| is_owed).for_each(|late| self.late(late));
+                    let late = late.filter(|_| is_owed).filter_map(|late| self.get(late));
+                    late.for_each(Member::was_late);
                     return Ok((index, answer));
                 }
                 Ok(Some((index, Err(error)))) => {
@@ -236,10 +254,19 @@ impl Members {
         }
     }
 
-    fn late(&self, index: usize) {
-        if let Some(member) = self.get(index) {
-            member.owes_evidence(format!("{}: evidence: no answer within {HEDGE:?}", member.name()));
-        }
+    /// A minority cannot make this long by being slow.
+    fn patience(&self) -> Duration {
+        let mut latencies: Vec<Duration> = self
+            .0
+            .iter()
+            .filter_map(|member| member.health().latency)
+            .collect();
+        latencies.sort_unstable();
+        let median = latencies
+            .get(latencies.len() / 2)
+            .copied()
+            .unwrap_or(MOST_PATIENCE);
+        median.saturating_mul(2).clamp(LEAST_PATIENCE, MOST_PATIENCE)
     }
 }
 

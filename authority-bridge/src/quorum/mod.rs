@@ -118,12 +118,18 @@ impl Inner {
         let Some(member) = self.members.get(index) else {
             return;
         };
-        let answer = self.linked_tip(index, member).await;
+        let asked = Instant::now();
+        let answer = member.endpoint.tip().await;
+        let latency = asked.elapsed();
+        let answer = match answer {
+            Ok(tip) => self.linked(index, member, tip).await,
+            Err(error) => Err(error),
+        };
         let lie = {
             let mut state = self.state();
             let lie = match answer {
                 Ok((head, finalized)) => {
-                    member.answered();
+                    member.answered(latency);
                     state.take(index, head, finalized)
                 }
                 Err(error) => {
@@ -146,12 +152,12 @@ impl Inner {
     }
 
     /// Head and finalized block of one endpoint, the head linked down to where chains are compared.
-    async fn linked_tip(
+    async fn linked(
         &self,
         index: usize,
         member: &Member,
+        tip: Tip,
     ) -> Result<(Arc<ProvenHeader>, Arc<ProvenHeader>), BridgeError> {
-        let tip = member.endpoint.tip().await?;
         let (head, finalized) = (Arc::new(tip.head), Arc::new(tip.finalized));
         loop {
             let (target, path) = {

@@ -615,11 +615,22 @@ async fn a_revocation_is_seen_at_once_over_any_websocket_while_one_endpoint_hang
         .collect();
     assert_eq!(each, [false, true, true]);
     assert!(several.allowed(&bridge).await);
-    several.net.revoke_compose(COMPOSE).await;
-    let from = Instant::now();
-    several.net.caught_up(&bridge).await;
-    assert!(!several.allowed(&bridge).await);
-    assert!(from.elapsed() < PROMPT, "{:?}", from.elapsed());
+    let mut took = Vec::new();
+    for _ in 0..9 {
+        several.net.revoke_compose(COMPOSE).await;
+        let from = Instant::now();
+        several.net.caught_up(&bridge).await;
+        assert!(!several.allowed(&bridge).await);
+        took.push(from.elapsed());
+        several.net.allow_compose(COMPOSE).await;
+        several.net.mine(2).await;
+        several.net.caught_up(&bridge).await;
+        assert!(several.allowed(&bridge).await);
+    }
+    took.sort_unstable();
+    // The goal; a machine under load may miss it now and then.
+    assert!(took[4] < Duration::from_millis(300), "{took:?}");
+    assert!(took[8] < PROMPT, "{took:?}");
 }
 
 #[tokio::test]
