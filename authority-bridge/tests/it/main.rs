@@ -14,6 +14,7 @@ mod dice;
 mod differential;
 mod evidence;
 mod faults;
+mod filed;
 mod finality;
 mod fixture;
 mod gaps;

@@ -9,6 +9,7 @@
 
 mod chain_store;
 mod collateral;
+mod decisions;
 mod documents;
 mod http;
 mod kill;
