@@ -4,12 +4,12 @@
 use crate::{
     cases::{Asked, Case, case},
     dice::{self, Dice},
-    prover::{Ended, Prover},
     world::World,
 };
 use alloy::primitives::{Address, B256, Bytes};
-use authority_bridge::{Bridge, BridgeConfig, BridgeError, Decided, Finality, Verdict};
+use authority_bridge::{Bridge, BridgeConfig, BridgeError, Decided, Facts, Finality, Verdict};
 use authority_contracts::{Answer, decode_answer};
+use authority_policy::PolicyError;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use std::{
@@ -17,11 +17,22 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Cases asked of one world before the next one, and at one block.
-const PER_WORLD: usize = 1_000;
+/// Cases asked at one block, unless the environment says otherwise, and states of one world before the next one.
 const PER_STATE: usize = 20;
+const STATES: usize = 50;
 /// Bytes of revert data an error carries.
 const SHOWN: usize = 68;
+
+/// How a call ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Ended {
+    Returned(Bytes),
+    Reverted(Bytes),
+    /// Out of gas, or an instruction that is none.
+    Halted,
+    /// Not executed to the end.
+    Refused(String),
+}
 
 /// Answers by kind; a run that only met a few kinds has shown little.
 #[derive(Default)]
@@ -157,6 +168,22 @@ fn compare_bytes(case: &Case, said: &Ended, got: &Ended, tally: &mut Tally) -> R
     Ok(())
 }
 
+/// The same call over proven state.
+async fn called(bridge: &Bridge, case: &Case, head: B256) -> Ended {
+    match bridge.call(case.data.clone()).await {
+        Ok(called) => {
+            assert_eq!(called.block.hash.to_bytes(), head.0);
+            Ended::Returned(called.output)
+        }
+        Err(BridgeError::Contract { fault, .. }) => match *fault {
+            PolicyError::Reverted { data, .. } => Ended::Reverted(data.parse().unwrap()),
+            PolicyError::Halted { .. } => Ended::Halted,
+            other => Ended::Refused(other.to_string()),
+        },
+        Err(other) => Ended::Refused(other.to_string()),
+    }
+}
+
 async fn state(
     world: &World,
     bridge: &Bridge,
@@ -189,17 +216,14 @@ async fn state(
     let decisions = join_all(cases.iter().map(|case| async {
         match &case.asked {
             Asked::Record(subject, record) => Some(bridge.decide(*subject, record).await),
-            _ => None,
+            Asked::Info(subject, record) => {
+                let facts = Facts::Info(record.info.clone());
+                Some(bridge.ask(*subject, &facts).await)
+            }
+            Asked::Raw(..) => None,
         }
     }));
-    let calls = async {
-        let mut prover = Prover::at(&world.net, &config(world), head).await;
-        let mut calls = Vec::new();
-        for case in &cases {
-            calls.push(prover.call(&world.net, &case.data).await);
-        }
-        calls
-    };
+    let calls = join_all(cases.iter().map(|case| called(bridge, case, head)));
     let (decisions, calls) = tokio::join!(decisions, calls);
     for (index, case) in cases.iter().enumerate() {
         let said = Said {
@@ -207,7 +231,7 @@ async fn state(
             finalized: at_finalized[index].clone(),
         };
         let compared = match (&case.asked, &decisions[index]) {
-            (Asked::Record(_, record), Some(decided)) => {
+            (Asked::Record(_, record) | Asked::Info(_, record), Some(decided)) => {
                 tally.apps.insert(Address::new(record.info.app_id.to_bytes()));
                 compare(case, &said, decided, tally)
             }
@@ -230,18 +254,18 @@ async fn state(
     Ok(())
 }
 
-async fn world(seed: u64, cases: usize, tally: &mut Tally) {
+async fn world(seed: u64, (cases, per_state): (usize, usize), tally: &mut Tally) {
     let mut dice = Dice::new(seed);
     let mut world = World::new().await;
     let bridge = world.net.bridge_with(config(&world)).await.unwrap();
     let goal = tally.cases + cases;
     while tally.cases < goal {
         world.change(&mut dice).await;
-        let count = PER_STATE.min(goal - tally.cases);
+        let count = per_state.min(goal - tally.cases);
         if let Err(what) = state(&world, &bridge, &mut dice, count, tally).await {
             let log = world.log.join("\n  ");
             panic!(
-                "{what}\nat time {}\nafter:\n  {log}\nrun again with KEDGE_DIFFERENTIAL_SEED={seed} KEDGE_DIFFERENTIAL_CASES={cases}",
+                "{what}\nat time {}\nafter:\n  {log}\nrun again with KEDGE_DIFFERENTIAL_SEED={seed} KEDGE_DIFFERENTIAL_CASES={cases} KEDGE_DIFFERENTIAL_PER_STATE={per_state}",
                 world.now
             );
         }
@@ -253,14 +277,18 @@ async fn world(seed: u64, cases: usize, tally: &mut Tally) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn local_execution_equals_eth_call_in_random_worlds() {
     let seed = dice::seed("KEDGE_DIFFERENTIAL_SEED");
-    let cases =
-        dice::number("KEDGE_DIFFERENTIAL_CASES").map_or(2_000, |count| usize::try_from(count).unwrap());
-    eprintln!("KEDGE_DIFFERENTIAL_SEED={seed} KEDGE_DIFFERENTIAL_CASES={cases}");
+    let from =
+        |name: &str, other: usize| dice::number(name).map_or(other, |count| usize::try_from(count).unwrap());
+    let cases = from("KEDGE_DIFFERENTIAL_CASES", 2_000);
+    let per_state = from("KEDGE_DIFFERENTIAL_PER_STATE", PER_STATE);
+    eprintln!(
+        "KEDGE_DIFFERENTIAL_SEED={seed} KEDGE_DIFFERENTIAL_CASES={cases} KEDGE_DIFFERENTIAL_PER_STATE={per_state}"
+    );
     let (mut tally, started) = (Tally::default(), Instant::now());
     let mut index = 0;
     while tally.cases < cases {
-        let count = PER_WORLD.min(cases - tally.cases);
-        world(seed.wrapping_add(index), count, &mut tally).await;
+        let count = (per_state * STATES).min(cases - tally.cases);
+        world(seed.wrapping_add(index), (count, per_state), &mut tally).await;
         index += 1;
         eprintln!(
             "{} cases in {} states, {:?}",

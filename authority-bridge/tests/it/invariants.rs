@@ -437,13 +437,16 @@ impl Field {
         format!("jump {seconds} s, chain first: {chain_first}")
     }
 
-    async fn caught_up(&self, bridge: &Bridge) -> Result<(), String> {
-        let head = self.oracle.head();
+    async fn caught_up(&mut self, bridge: &Bridge) -> Result<(), String> {
+        let (head, began) = (self.oracle.head(), Instant::now());
         let mut changes = bridge.changes();
         let there =
             changes.wait_for(|status| status.head.is_some_and(|block| block.hash.to_bytes() == head.0));
         match tokio::time::timeout(BOUND, there).await {
-            Ok(_) => Ok(()),
+            Ok(_) => {
+                self.oracle.noticed(began, Instant::now());
+                Ok(())
+            }
             Err(_) => Err(format!(
                 "I2: {head} not noticed within {BOUND:?}: {:?}",
                 bridge.status()

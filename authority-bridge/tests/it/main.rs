@@ -24,7 +24,6 @@ mod legacy;
 mod odd_apps;
 mod oracle;
 mod program;
-mod prover;
 mod quorum;
 mod reorgs;
 mod sidecar;

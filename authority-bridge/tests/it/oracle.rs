@@ -9,9 +9,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long after an honest majority serves a newer head the one before may still be decided over: a poll, an endpoint
-/// that was left alone for a while after failures, fetching what changed, on a busy machine.
-pub const BOUND: Duration = Duration::from_secs(3);
+/// How long after an honest majority serves a newer head the one before may still be decided over: five seconds for which
+/// an endpoint that failed may be left alone, fetching what changed, and a busy machine.
+pub const BOUND: Duration = Duration::from_secs(8);
 
 /// An answer about one record at one block: the reason of a denial, empty for an allowance.
 pub type Answer = String;
@@ -66,6 +66,8 @@ pub struct Oracle {
     granted: HashSet<(usize, BlockHash, BlockHash)>,
     faulty: HashSet<(usize, BlockHash)>,
     waiting: Vec<Asked>,
+    /// When the bridge had last noticed everything that was there at the moment before.
+    noticed: Option<(Instant, Instant)>,
     /// Blocks from the head down to the finalized one.
     distance: u64,
     pub counts: Counts,
@@ -139,6 +141,11 @@ impl Oracle {
         let head = self.head();
         self.blocks.get_mut(&head).unwrap().head_until = None;
         self.highest = self.highest.max(self.height());
+    }
+
+    /// Notes that what was there at `there` was noticed at `at`.
+    pub fn noticed(&mut self, there: Instant, at: Instant) {
+        self.noticed = Some((there, at));
     }
 
     /// When a bridge must have noticed what was there at `time`, if an honest majority served it long enough.
@@ -230,6 +237,16 @@ impl Oracle {
                     asked.began - by
                 ));
             }
+        }
+        // I2: what was noticed once stays noticed.
+        if let (Some((there, at)), Some(until)) = (self.noticed, head.head_until)
+            && until < there
+            && asked.began > at
+        {
+            return Err(format!(
+                "I2: went back to head {}, which a newer one had replaced",
+                head.number
+            ));
         }
         self.order(asked, decided)?;
         match said.is_empty() {
