@@ -9,6 +9,7 @@
 )]
 
 mod cases;
+mod collusion;
 mod decisions;
 mod dice;
 mod differential;
@@ -21,11 +22,13 @@ mod gaps;
 mod gate;
 mod invariants;
 mod legacy;
+mod lies;
 mod odd_apps;
 mod oracle;
 mod program;
 mod quorum;
 mod reorgs;
 mod sidecar;
+mod ring;
 mod story;
 mod world;
