@@ -28,7 +28,7 @@ mod oracle;
 mod program;
 mod quorum;
 mod reorgs;
-mod sidecar;
 mod ring;
+mod sidecar;
 mod story;
 mod world;

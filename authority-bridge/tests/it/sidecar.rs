@@ -419,8 +419,10 @@ async fn requests_above_the_bound_are_busy_and_one_under_way_outlives_sigterm() 
     let contract = net.network.kms_authority;
     let endpoint = upstream.url().to_string();
     let more = "max_head_age_s = 3600";
-    let text =
-        config(&endpoint, contract, &database, more).replace("[server]", "[server]\nmax_in_flight = 1\nrequest_timeout_ms = 2000");
+    let text = config(&endpoint, contract, &database, more).replace(
+        "[server]",
+        "[server]\nmax_in_flight = 1\nrequest_timeout_ms = 2000",
+    );
     let program = Program::with(&text, &folder);
     program.ready(true).await;
     // Nothing is proven of this app yet, and its evidence does not come.
