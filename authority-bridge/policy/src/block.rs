@@ -1,5 +1,5 @@
-//! The block a contract sees, which remembers whether the contract looked at it. An answer that depends on the time or
-//! the height of its block says nothing about the next one.
+//! The block a contract sees, which remembers whether the contract looked at anything but its time. An answer that depends
+//! on the height of its block says nothing about the next one.
 
 use crate::ProvenHeader;
 use alloy_primitives::{Address, B256, U256};
@@ -65,7 +65,8 @@ impl Block for WatchedBlock {
         self.watched().beneficiary
     }
     fn timestamp(&self) -> U256 {
-        self.watched().timestamp
+        // What the contract makes of it is followed by `TimeWatch`.
+        self.env.timestamp
     }
     fn gas_limit(&self) -> u64 {
         self.watched().gas_limit

@@ -1,8 +1,11 @@
 //! One view call over proven state, bounded in gas. No fee, no nonce, no balance of a caller, as `eth_call`; a revert, a
 //! halt or a missing contract is an error and never an answer.
 
-use crate::{HardforkRule, PolicyError, ProvenState, Reads, Stop, block::WatchedBlock, database::View};
-use alloy_primitives::{Address, Bytes, TxKind};
+use crate::{
+    HardforkRule, PolicyError, ProvenState, Reads, Stop, block::WatchedBlock, database::View,
+    window::TimeWatch,
+};
+use alloy_primitives::{Address, Bytes, TxKind, U256};
 use alloy_trie::KECCAK_EMPTY;
 use revm::{
     Context, Journal, MainBuilder,
@@ -12,7 +15,8 @@ use revm::{
         result::{EVMError, ExecutionResult, HaltReason},
     },
     handler::{FrameResult, Handler, MainnetEvm},
-    interpreter::InitialAndFloorGas,
+    inspector::InspectorHandler,
+    interpreter::{InitialAndFloorGas, interpreter::EthInterpreter},
     primitives::hardfork::SpecId,
 };
 
@@ -50,7 +54,7 @@ impl<T> Outcome<T> {
 }
 
 type ViewContext<'a> = Context<WatchedBlock, TxEnv, CfgEnv, View<'a>, Journal<View<'a>>, ()>;
-type ViewEvm<'a> = MainnetEvm<ViewContext<'a>>;
+type ViewEvm<'a> = MainnetEvm<ViewContext<'a>, TimeWatch>;
 type ViewError = EVMError<crate::Missing>;
 
 /// Calls `contract` with `data` over `state`.
@@ -71,7 +75,7 @@ pub fn execute(
         return Err(PolicyError::NoCode { contract, block }.into());
     }
     let mut evm = prepare(state, rules, contract, data)?;
-    let result = ViewCall::default().run(&mut evm);
+    let result = ViewCall::default().inspect_run(&mut evm);
     let block_read = evm.ctx.block.was_read();
     let view = evm.ctx.journaled_state.db_mut();
     // C3: a read that failed decides the whole run, whatever the contract made of it.
@@ -79,7 +83,8 @@ pub fn execute(
         return Err(missing.into());
     }
     let mut reads = std::mem::take(&mut view.reads);
-    reads.block = block_read;
+    let window = evm.inspector.window();
+    reads.window = window.filter(|_| !block_read);
     answer(result, rules, contract).map(|(value, gas_used)| Outcome {
         value,
         reads,
@@ -118,7 +123,8 @@ fn prepare<'a>(
         local: Default::default(),
         error: Ok(()),
     };
-    Ok(context.build_mainnet())
+    let time = U256::from(state.header().timestamp().0);
+    Ok(context.build_mainnet_with_inspector(TimeWatch::new(time)))
 }
 
 /// C6: only a call that returned is an answer.
@@ -152,6 +158,10 @@ fn answer(
 /// The mainnet handler without the parts that touch a caller's or a block producer's account.
 #[derive(Debug, Default)]
 struct ViewCall<'a>(std::marker::PhantomData<&'a ()>);
+
+impl InspectorHandler for ViewCall<'_> {
+    type IT = EthInterpreter;
+}
 
 impl<'a> Handler for ViewCall<'a> {
     type Evm = ViewEvm<'a>;

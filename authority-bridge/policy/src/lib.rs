@@ -23,6 +23,7 @@ mod rule;
 mod state;
 mod tracked;
 mod trie;
+mod window;
 
 pub use authority_contracts::{EpochIdentity, NetworkState};
 pub use bundle::{
@@ -41,3 +42,4 @@ pub use receipts::{MAX_LOGS, MAX_RECEIPTS, ProvenLog, ProvenReceipts, may_hold_l
 pub use rule::{Finality, settle};
 pub use state::ProvenState;
 pub use tracked::{Ask, Gap, Tracked};
+pub use window::TimeWindow;

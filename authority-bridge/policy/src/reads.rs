@@ -1,17 +1,17 @@
 //! What one execution read. An answer holds at another block exactly when all of it is still the same there and the
-//! block itself was not looked at.
+//! block's time is in the window in which the execution takes the same course.
 
-use crate::ProvenState;
+use crate::{ProvenState, TimeWindow};
 use alloy_primitives::{Address, B256, U256};
 use alloy_trie::{EMPTY_ROOT_HASH, TrieAccount};
 use std::collections::BTreeMap;
 
-/// Accounts and slots with the values they had, and whether the block's own fields were read.
+/// Accounts and slots with the values they had, and the block times the execution holds for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reads {
     pub(crate) accounts: BTreeMap<Address, Option<TrieAccount>>,
     pub(crate) slots: BTreeMap<(Address, B256), U256>,
-    pub(crate) block: bool,
+    pub(crate) window: Option<TimeWindow>,
 }
 
 impl Reads {
@@ -23,14 +23,15 @@ impl Reads {
     pub fn slots(&self) -> impl Iterator<Item = (Address, B256)> + '_ {
         self.slots.keys().copied()
     }
-    /// Whether time, height or another field of the block was read.
-    pub const fn block(&self) -> bool {
-        self.block
+    /// Times of blocks at which the execution is the same; `None` when it depends on the very block.
+    pub const fn window(&self) -> Option<TimeWindow> {
+        self.window
     }
     /// Whether the same execution over `state` must give the same answer. Slots of an account whose storage root is the
     /// same are the same.
     pub fn hold_in(&self, state: &ProvenState) -> bool {
-        !self.block
+        let time = state.header().timestamp().0;
+        self.window.is_some_and(|window| window.contains(time))
             && self
                 .accounts
                 .iter()

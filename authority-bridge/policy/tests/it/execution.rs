@@ -51,7 +51,7 @@ fn c3_what_is_not_proven_is_named_and_never_defaulted() {
     let outcome = run(&state).unwrap();
     assert_eq!(outcome.value, word(42));
     assert_eq!(outcome.reads.slots().collect::<Vec<_>>(), [(here, slot)]);
-    assert!(!outcome.reads.block());
+    assert!(outcome.reads.window().is_some());
 }
 
 #[test]
@@ -127,13 +127,13 @@ fn the_block_a_contract_sees_is_the_headers_and_looking_at_it_is_noted() {
         if let Some(expected) = expected {
             assert_eq!(outcome.value, word(expected), "{opcode:#x}");
         }
-        assert!(outcome.reads.block(), "{opcode:#x}");
+        assert!(outcome.reads.window().is_none(), "{opcode:#x}");
     }
     // Chain id, caller and origin are the same at every block.
     for (opcode, expected) in [(0x46, 31337), (0x33, 0), (0x32, 0)] {
         let outcome = alone(&code(&[&[opcode], RETURN])).unwrap();
         assert_eq!(outcome.value, word(expected), "{opcode:#x}");
-        assert!(!outcome.reads.block(), "{opcode:#x}");
+        assert!(outcome.reads.window().is_some(), "{opcode:#x}");
     }
 }
 
@@ -194,5 +194,89 @@ fn c6_code_that_is_no_delegation_is_refused() {
         state.add_account(&world.account(address(0x11))).unwrap();
         let refused = state.add_code(address(0x11), Bytes::copy_from_slice(code));
         assert!(matches!(refused, Err(PolicyError::Evm(_))), "{refused:?}");
+    }
+}
+
+/// Time of [`World`]s without an offset.
+const NOW: u32 = 1_800_000_000;
+
+fn at(code: &[u8], offset: u64) -> Outcome<Bytes> {
+    let mut world = World::of(&[code]);
+    world.time = offset;
+    run(&world.proven(5)).unwrap()
+}
+
+/// Compares the time with a bound: `order` 0 has the time on the left.
+fn comparison(instruction: u8, order: u8, bound: u32) -> Vec<u8> {
+    let push = [&[0x63][..], &bound.to_be_bytes()].concat();
+    // Cut to 64 bits first, as compilers do.
+    let time = [&[0x42, 0x67][..], &[0xff; 8], &[0x16]].concat();
+    let operands = if order == 0 { [push, time] } else { [time, push] };
+    code(&[&operands.concat(), &[instruction], RETURN])
+}
+
+#[test]
+fn c5_a_verdict_that_compared_the_time_holds_until_the_bound_and_no_longer() {
+    let program = comparison(0x10, 0, NOW + 100);
+    let outcome = at(&program, 50);
+    assert_eq!(outcome.value, word(1));
+    let window = outcome.reads.window().unwrap();
+    assert!(window.contains(u64::from(NOW) + 99) && !window.contains(u64::from(NOW) + 100));
+    assert_eq!(at(&program, 100).value, word(0));
+    let after = at(&program, 101);
+    assert_eq!(after.value, word(0));
+    let window = after.reads.window().unwrap();
+    assert!(window.contains(u64::from(NOW) + 100) && !window.contains(u64::from(NOW) + 99));
+}
+
+#[test]
+fn c5_a_time_that_was_stored_returned_or_calculated_with_holds_at_its_block_alone() {
+    let programs: [&[u8]; 8] = [
+        &[0x42],                               // returned
+        &[0x60, 1, 0x42, 0x01],                // added to
+        &[0x60, 1, 0x42, 0x03],                // taken from
+        &[0x42, 0x15],                         // compared with zero
+        &[0x42, 0x42, 0x14],                   // compared for equality
+        &[0x42, 0x42, 0x10],                   // compared with itself
+        &[0x60, 0xff, 0x42, 0x16],             // cut until it is another number
+        &[0x42, 0x80, 0x50, 0x5f, 0x55, 0x5f], // stored
+    ];
+    for program in programs.iter().take(7) {
+        let outcome = alone(&code(&[program, RETURN])).unwrap();
+        assert_eq!(outcome.reads.window(), None, "{program:x?}");
+    }
+    // A stored value may be read back; the account's slot is proven first.
+    let world = World::of(&[&code(&[programs[7], RETURN])]);
+    let state = world.proven(5);
+    state
+        .add_slot(address(0x11), &world.slot(address(0x11), 0))
+        .unwrap();
+    assert_eq!(run(&state).unwrap().reads.window(), None);
+    // Never looked at: holds at any time.
+    let outcome = alone(&code(&[&[0x60, 1], RETURN])).unwrap();
+    assert!(
+        outcome
+            .reads
+            .window()
+            .is_some_and(|window| window.contains(0) && window.contains(u64::MAX))
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+    #[test]
+    fn c5_inside_its_window_the_time_changes_no_answer(
+        instruction in prop::sample::select(vec![0x10u8, 0x11]), order in 0u8..2, bound in NOW - 3..NOW + 4, first in 0u64..4, second in 0u64..4,
+    ) {
+        let program = comparison(instruction, order, bound);
+        let (one, other) = (at(&program, first), at(&program, second));
+        if let Some(window) = one.reads.window() {
+            prop_assert!(window.contains(u64::from(NOW) + first));
+            // One comparison: outside its window the answer is the other one.
+            let inside = window.contains(u64::from(NOW) + second);
+            prop_assert_eq!(inside, one.value == other.value);
+        } else {
+            prop_assert_eq!(u64::from(bound), u64::from(NOW) + first);
+        }
     }
 }

@@ -6,7 +6,10 @@ use alloy_trie::{EMPTY_ROOT_HASH, HashBuilder, KECCAK_EMPTY, Nibbles, TrieAccoun
 use authority_policy::{
     AccountEvidence, EvmRules, HardforkRule, ProvenHeader, ProvenState, SlotEvidence, TrieNodes,
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, LazyLock},
+};
 
 #[derive(Clone, Default)]
 pub struct Account {
@@ -27,6 +30,15 @@ pub const RULES: EvmRules = EvmRules {
     hardfork: HardforkRule::HeaderShape,
     gas_limit: 1_000_000,
 };
+
+/// Accounts nobody asks for.
+static STRANGERS: LazyLock<BTreeMap<B256, Vec<u8>>> = LazyLock::new(|| {
+    let account = TrieAccount::new(1, U256::from(1), EMPTY_ROOT_HASH, KECCAK_EMPTY);
+    let stranger = alloy_rlp::encode(account);
+    (0..64u8)
+        .map(|index| (keccak256([index]), stranger.clone()))
+        .collect()
+});
 
 pub fn address(byte: u8) -> Address {
     Address::repeat_byte(byte)
@@ -99,10 +111,8 @@ impl World {
         let leaf = |address: &Address| (keccak256(address), alloy_rlp::encode(self.trie_account(*address)));
         let mut leaves: BTreeMap<_, _> = self.accounts.keys().map(leaf).collect();
         if !leaves.is_empty() {
-            // Strangers, so that the path of one account does not show the absence of every other.
-            let stranger =
-                alloy_rlp::encode(TrieAccount::new(1, U256::from(1), EMPTY_ROOT_HASH, KECCAK_EMPTY));
-            leaves.extend((0..64u8).map(|index| (keccak256([index]), stranger.clone())));
+            // So that the path of one account does not show the absence of every other.
+            leaves.extend(STRANGERS.clone());
         }
         let (root, mut proofs) = trie(leaves, &[keccak256(key)]);
         (root, proofs.remove(0))
