@@ -1,17 +1,18 @@
 //! What one execution read. An answer holds at another block exactly when all of it is still the same there and the
 //! block's time is in the window in which the execution takes the same course.
 
-use crate::{ProvenState, TimeWindow};
+use crate::{EvmRules, Hardfork, ProvenState, TimeWindow};
 use alloy_primitives::{Address, B256, U256};
 use alloy_trie::{EMPTY_ROOT_HASH, TrieAccount};
 use std::collections::BTreeMap;
 
-/// Accounts and slots with the values they had, and the block times the execution holds for.
+/// Accounts and slots with the values they had, the block times the execution holds for, and the rules it ran by.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reads {
     pub(crate) accounts: BTreeMap<Address, Option<TrieAccount>>,
     pub(crate) slots: BTreeMap<(Address, B256), U256>,
     pub(crate) window: Option<TimeWindow>,
+    pub(crate) fork: Option<Hardfork>,
 }
 
 impl Reads {
@@ -29,9 +30,10 @@ impl Reads {
     }
     /// Whether the same execution over `state` must give the same answer. Slots of an account whose storage root is the
     /// same are the same.
-    pub fn hold_in(&self, state: &ProvenState) -> bool {
+    pub fn hold_in(&self, state: &ProvenState, rules: &EvmRules) -> bool {
         let time = state.header().timestamp().0;
-        self.window.is_some_and(|window| window.contains(time))
+        self.fork == Some(rules.hardfork.at(state.header()))
+            && self.window.is_some_and(|window| window.contains(time))
             && self
                 .accounts
                 .iter()

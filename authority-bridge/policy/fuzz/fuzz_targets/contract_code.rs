@@ -17,7 +17,7 @@ fuzz_target!(|input: (Vec<u8>, Vec<u8>, Vec<u8>)| {
     let state = World::of(&[&code, &other]).proven(1);
     if let Ok(outcome) = execute(&state, &RULES, address(0x11), data.into()) {
         assert!(outcome.gas_used <= RULES.gas_limit);
-        assert!(outcome.reads.hold_in(&state) || outcome.reads.window().is_none());
+        assert!(outcome.reads.hold_in(&state, &RULES) || outcome.reads.window().is_none());
         assert!(
             outcome
                 .reads

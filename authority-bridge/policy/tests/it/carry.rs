@@ -68,7 +68,7 @@ fn the_same_state_root_keeps_everything() {
     let outcome = asked(&state).unwrap();
     let next = next(&world, &state);
     assert_eq!(next.header().number(), 2);
-    assert!(outcome.reads.hold_in(&next));
+    assert!(outcome.reads.hold_in(&next, &RULES));
     assert_eq!(asked(&next).unwrap().value, outcome.value);
     assert_eq!(tracked(&state).gaps(Some(&state), &next, Ask::One), []);
 }
@@ -80,7 +80,7 @@ fn c7_a_changed_slot_is_not_known_until_it_is_proven_again() {
     let (outcome, tracked) = (asked(&state).unwrap(), tracked(&state));
     world.set(HERE, 7, 99);
     let next = next(&world, &state);
-    assert!(!outcome.reads.hold_in(&next));
+    assert!(!outcome.reads.hold_in(&next, &RULES));
     assert_eq!(asked(&next), Err(Missing::Account(HERE).into()));
     let gap = |slots| {
         [Gap {
@@ -103,7 +103,7 @@ fn c7_a_changed_slot_is_not_known_until_it_is_proven_again() {
     assert_eq!(tracked.gaps(Some(&state), &next, Ask::One), gap(vec![slot(7)]));
     next.add_slot(HERE, &world.slot(HERE, 7)).unwrap();
     assert_eq!(tracked.gaps(Some(&state), &next, Ask::One), []);
-    assert!(!outcome.reads.hold_in(&next));
+    assert!(!outcome.reads.hold_in(&next, &RULES));
     assert_ne!(asked(&next).unwrap().value, outcome.value);
     // The old block's state is what it was.
     assert_eq!(asked(&state).unwrap().value, outcome.value);
@@ -120,7 +120,7 @@ fn a_verdict_holds_while_another_slot_of_the_same_contract_changes() {
         prove(&world, &next, &tracked.gaps(Some(&state), &next, Ask::One));
     }
     assert_eq!(tracked.gaps(Some(&state), &next, Ask::One), []);
-    assert!(outcome.reads.hold_in(&next));
+    assert!(outcome.reads.hold_in(&next, &RULES));
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn a_changed_balance_nonce_or_code_voids_what_read_the_account() {
         change(world.accounts.get_mut(&HERE).unwrap());
         let next = next(&world, &state);
         prove(&world, &next, &tracked.gaps(Some(&state), &next, Ask::One));
-        assert!(!outcome.reads.hold_in(&next));
+        assert!(!outcome.reads.hold_in(&next, &RULES));
         let code = tracked.gaps(Some(&state), &next, Ask::One);
         let expected = Gap {
             address: HERE,
@@ -156,7 +156,7 @@ fn c5_a_verdict_that_looked_at_the_time_holds_at_no_other_block() {
     let world = World::of(&[&[0x42, 0x5f, 0x52, 0x60, 0x20, 0x5f, 0xf3]]);
     let state = world.proven(1);
     let outcome = asked(&state).unwrap();
-    assert!(!outcome.reads.hold_in(&next(&world, &state)));
+    assert!(!outcome.reads.hold_in(&next(&world, &state), &RULES));
 }
 
 #[test]
