@@ -52,14 +52,22 @@ impl Memo {
         self.of(subject).get(facts).map(Arc::clone)
     }
 
-    pub(crate) fn keep(&self, subject: Subject, facts: &Facts, entry: Entry) {
+    pub(crate) fn keep(&self, subject: Subject, facts: &Facts, mut entry: Entry) {
+        // Both blocks mostly say the same for the same reasons.
+        if let Some(finalized) = &mut entry.finalized
+            && finalized.outcome == entry.head.outcome
+        {
+            finalized.outcome = Arc::clone(&entry.head.outcome);
+        }
         self.of(subject).put(facts.clone(), Arc::new(entry));
     }
 
     /// What the decisions asked for last have read, until `take` has enough of it.
     pub(crate) fn recent(&self, mut take: impl FnMut(&Reads) -> bool) {
         for subject in [Subject::Kms, Subject::App] {
-            for (_, entry) in self.of(subject).iter() {
+            // Not under the lock: whoever decides meanwhile would wait for all of it.
+            let entries: Vec<Arc<Entry>> = self.of(subject).iter().map(|(_, entry)| Arc::clone(entry)).collect();
+            for entry in entries {
                 for held in std::iter::once(&entry.head).chain(&entry.finalized) {
                     if !take(&held.outcome.reads) {
                         return;

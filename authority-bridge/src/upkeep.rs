@@ -16,7 +16,7 @@ use std::{
 
 /// Most accounts and slots kept proven; beyond that only what was asked for last.
 const MAX_TRACKED: (usize, usize) = (8192, 65_536);
-/// Nodes the store may grow by before it is swept, beside doubling.
+/// Nodes the store may grow by before it is swept, beside a quarter of what the sweep before left.
 const SLACK: usize = 4096;
 /// Requests above which the next block is expected to have changed as much.
 const MANY: usize = 48;
@@ -89,7 +89,7 @@ impl Upkeep {
             .retain(|(number, _)| *number >= finalized.block.number);
         sweep.roots.push_back((finalized.block.number, root(finalized)));
         sweep.roots.push_back((head.block.number, root(head)));
-        if self.nodes.len().0 > sweep.nodes_after.saturating_mul(2).saturating_add(SLACK) {
+        if self.nodes.len().0 > sweep.nodes_after.saturating_add(sweep.nodes_after / 4 + SLACK) {
             let roots = sweep.roots.iter().map(|(_, root)| *root);
             self.keys().all.sweep(&self.nodes, roots);
             sweep.nodes_after = self.nodes.len().0;
