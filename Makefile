@@ -12,7 +12,7 @@ PROGRAMS := --bin authority-bridge --bin kedge --bin kms-node --bin soft-td --bi
 # cargo-nextest when it is there: faster, and one process a test. Plain `cargo test` runs the same tests.
 NEXTEST := $(shell command -v cargo-nextest >/dev/null 2>&1 && echo yes)
 
-.PHONY: help demo test test-rust test-contracts test-vectors check fmt clippy architecture deny advisories docs contracts contracts-check bench mutants fuzz clean install-demo install-test
+.PHONY: help demo test test-rust test-contracts test-vectors check fmt clippy architecture deny advisories docs contracts contracts-check bench bench-scale mutants fuzz clean install-demo install-test
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +65,9 @@ contracts-check: install-test
 bench: install-demo ## Figures of docs/benchmarks.md, written to target/bench.json
 	cargo build --release --workspace --bin kms-node --bin kedge-bench
 	"$(TARGET)/release/kedge-bench"
+
+bench-scale: install-test ## A bridge beside 1,000, 10,000 and 100,000 registered apps
+	cargo bench -p authority-bridge --bench scale
 
 mutants: install-test ## Breaks rules of the bridge one at a time; a test must notice each (an hour)
 	authority-bridge/tools/mutants

@@ -66,7 +66,11 @@ impl Memo {
     pub(crate) fn recent(&self, mut take: impl FnMut(&Reads) -> bool) {
         for subject in [Subject::Kms, Subject::App] {
             // Not under the lock: whoever decides meanwhile would wait for all of it.
-            let entries: Vec<Arc<Entry>> = self.of(subject).iter().map(|(_, entry)| Arc::clone(entry)).collect();
+            let entries: Vec<Arc<Entry>> = self
+                .of(subject)
+                .iter()
+                .map(|(_, entry)| Arc::clone(entry))
+                .collect();
             for entry in entries {
                 for held in std::iter::once(&entry.head).chain(&entry.finalized) {
                     if !take(&held.outcome.reads) {

@@ -20,7 +20,7 @@ use std::{
 };
 
 const CHANGES: usize = 100;
-const REPEAT: usize = 9;
+const REPEAT: usize = 5;
 
 /// The quorum, with a note of when the step began that first saw a head.
 struct Watched {
@@ -141,8 +141,8 @@ impl Run {
             steps.push(self.block(changed, revoke).await);
             if let Some(first) = changed.iter().find(|index| **index < used) {
                 let allowed = self.decide([*first]).await.unwrap() == 1;
-                assert_eq!(
-                    allowed, false,
+                assert!(
+                    !allowed,
                     "a removal counts at once, an allowance when it is final"
                 );
             }
@@ -150,7 +150,7 @@ impl Run {
                 self.block(&[], false).await;
             }
         }
-        let mut pick = |of: fn(&Step) -> u64| {
+        let pick = |of: fn(&Step) -> u64| {
             let mut values: Vec<u64> = steps.iter().map(of).collect();
             median(&mut values)
         };
@@ -252,7 +252,8 @@ pub async fn follow(urls: Vec<String>, contract: ChainAddress, apps: usize, stag
         before,
     };
     println!(
-        "# {apps} registered: head followed {ready:.2?} after start, first decision after {first:.2?}; RSS before {before:.1} MB"
+        "# {apps} registered: head followed {ready:.2?} after start, first decision after {first:.2?}; RSS before {before:.1} MB, now {:.1} MB",
+        rss_mb("VmRSS")
     );
     println!(
         "| apps | in use | block | HTTP | calls | proofs | KiB | wall ms | endpoint ms | bridge CPU ms |"

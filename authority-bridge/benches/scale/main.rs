@@ -34,7 +34,7 @@ use world::{Dump, Template, World};
 /// Set for the measured process.
 const CHILD: &str = "SCALE_FOLLOW";
 /// Apps asked about, where so many are registered; beyond the last but one the bridge forgets.
-const STAGES: [usize; 4] = [1, 1000, 8000, 20_000];
+const STAGES: [usize; 5] = [1, 100, 1000, 8000, 20_000];
 
 #[tokio::main]
 async fn main() {

@@ -82,10 +82,7 @@ impl<T> Trie<T> {
         let (mut at, mut rest) = (self.0.as_ref(), key.as_slice());
         while let Some(node) = at {
             met(node);
-            rest = match rest.strip_prefix(node.path.as_slice()) {
-                Some(rest) => rest,
-                None => return None,
-            };
+            rest = rest.strip_prefix(node.path.as_slice())?;
             match &node.kind {
                 Kind::Leaf(leaf) => return Some(leaf),
                 Kind::Extension(child) => at = Some(child),

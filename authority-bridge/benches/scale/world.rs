@@ -64,6 +64,14 @@ pub struct World {
     revoked: Account,
 }
 
+/// What the next block is made of.
+pub struct Before {
+    accounts: Trie<Account>,
+    number: u64,
+    allowed: Account,
+    revoked: Account,
+}
+
 /// Address of an app.
 pub fn app(index: usize) -> Address {
     Address::from_slice(&keccak256(format!("app {index}"))[12..])
@@ -130,6 +138,19 @@ fn mapped(key: Address, at: U256) -> B256 {
     keccak256([key.into_word().0, at.to_be_bytes()].concat())
 }
 
+impl Before {
+    /// The accounts after these apps changed. No state comes twice, so that nothing of it is known from before.
+    pub fn changed(self, apps: &[usize], revoke: bool) -> Trie<Account> {
+        let mut accounts = self.accounts;
+        for index in apps {
+            let mut account = if revoke { &self.revoked } else { &self.allowed }.clone();
+            put(&mut account.storage, keccak256("unused"), U256::from(self.number));
+            set(&mut accounts, app(*index), account);
+        }
+        accounts
+    }
+}
+
 impl World {
     pub fn new(template: &Template, apps: usize) -> Self {
         let allowed = Account::of(&template.allowed[&template.app]);
@@ -153,22 +174,24 @@ impl World {
             allowed,
             revoked,
         };
-        (0..=FINAL_DEPTH).for_each(|_| world.seal(accounts.clone()));
+        for _ in 0..=FINAL_DEPTH {
+            world.seal(accounts.clone());
+        }
         world
     }
 
-    /// The next block, in which these apps change.
-    pub fn mine(&mut self, apps: &[usize], revoke: bool) -> u64 {
-        let mut accounts = self.head().accounts.clone();
-        for index in apps {
-            let account = if revoke { &self.revoked } else { &self.allowed };
-            set(&mut accounts, app(*index), account.clone());
+    pub fn before(&self) -> Before {
+        let head = self.head();
+        Before {
+            accounts: head.accounts.clone(),
+            number: head.header.number,
+            allowed: self.allowed.clone(),
+            revoked: self.revoked.clone(),
         }
-        self.seal(accounts);
-        self.head().header.number
     }
 
-    fn seal(&mut self, accounts: Trie<Account>) {
+    /// The next block.
+    pub fn seal(&mut self, accounts: Trie<Account>) -> u64 {
         let parent = self
             .blocks
             .back()
@@ -201,6 +224,7 @@ impl World {
         {
             self.by_hash.remove(&old.hash);
         }
+        number
     }
 
     pub fn head(&self) -> &Block {
