@@ -345,6 +345,7 @@ fn configuration(
             "threshold",
             Value::Integer(i64::try_from(options.chain_threshold)?),
         ),
+        ("history", "from_block", Value::Integer(0)),
         ("chain", "poll_interval_ms", Value::Integer(250)),
         ("chain", "development", Value::Boolean(true)),
         ("collateral", "pcs_url", text(network.pcs().url())),

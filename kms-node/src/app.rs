@@ -12,6 +12,7 @@ use crate::{
     store::Store,
 };
 use attestation::{ConfigIdPolicy, Verifier, verification_time};
+use authority_bridge::audit::AuditStatus;
 use authority_bridge::{ChainStore, Clock, RecorderCounts};
 use kms_protocol::{Challenges, EpochRule, Epochs};
 use kms_types::UnixTime;
@@ -20,7 +21,7 @@ use std::sync::{
     Arc, OnceLock,
     atomic::{AtomicBool, Ordering},
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 /// One node.
 pub(crate) struct App {
@@ -34,6 +35,8 @@ pub(crate) struct App {
     pub(crate) chain: ChainStore,
     /// What became of decisions, while they are filed.
     pub(crate) filed: OnceLock<Arc<RecorderCounts>>,
+    /// How the audit trail does, while there is one.
+    pub(crate) audited: OnceLock<watch::Receiver<AuditStatus>>,
     pub(crate) log: ReleaseLog,
     pub(crate) reader: LogReader,
     pub(crate) limits: Limits,

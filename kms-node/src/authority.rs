@@ -4,7 +4,7 @@
 use async_trait::async_trait;
 use authority_bridge::{
     Bridge, BridgeError, ChainStatus, ChainStore, Clock, Decided, NetworkState, Recorder, RecorderConfig,
-    Subject,
+    Subject, audit::Audit,
 };
 use kms_types::{BootRecord, UnixTime};
 use std::sync::Arc;
@@ -34,6 +34,11 @@ pub trait Authority: Send + Sync + 'static {
         let _ = (store, clock, config);
         None
     }
+    /// Starts storing the policy events of finalized blocks; none where there is no chain to read them from.
+    fn audit(&self, store: ChainStore, from: Option<u64>) -> Option<Audit> {
+        let _ = (store, from);
+        None
+    }
     /// Stops following.
     async fn stop(&self);
 }
@@ -57,6 +62,9 @@ impl Authority for Bridge {
     }
     fn record(&self, store: ChainStore, clock: Arc<dyn Clock>, config: RecorderConfig) -> Option<Recorder> {
         Some(Recorder::start(self, store, clock, config))
+    }
+    fn audit(&self, store: ChainStore, from: Option<u64>) -> Option<Audit> {
+        Some(Self::audit(self, store, from))
     }
     async fn stop(&self) {
         self.shutdown().await;

@@ -3,7 +3,9 @@
 use crate::{
     Deps, Node,
     config::{Config, ConfigError, LogFormat},
-    harden, root,
+    harden,
+    node::{chain_store, height_floor, open_store},
+    root,
 };
 use authority_bridge::SystemClock;
 use clap::{Parser, Subcommand};
@@ -43,6 +45,17 @@ enum Command {
     Run,
     /// Create the root of a new network; print its public identity and a quote over it.
     Bootstrap,
+    /// The newest finalized block this node acted on.
+    #[command(subcommand)]
+    Floor(Floor),
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+enum Floor {
+    /// Show what the database and its copy say.
+    Show,
+    /// Take the database as it is although it is older than its copy, as after restoring a backup on purpose.
+    Accept,
 }
 
 /// Runs the command line.
@@ -73,6 +86,9 @@ async fn execute(cli: Cli) -> Result<(), Box<dyn Error + Send + Sync>> {
     }
     let bootstrap = matches!(cli.command, Some(Command::Bootstrap)) && !cli.check_config;
     let config = load(&cli, bootstrap)?;
+    if let (Some(Command::Floor(asked)), false) = (&cli.command, cli.check_config) {
+        return Ok(writeln!(io::stdout(), "{}", floor(&config, *asked).await?)?);
+    }
     if cli.check_config {
         return Ok(writeln!(io::stdout(), "configuration: ok")?);
     }
@@ -104,6 +120,22 @@ async fn execute(cli: Cli) -> Result<(), Box<dyn Error + Send + Sync>> {
     }
     node.shutdown().await;
     Ok(())
+}
+
+async fn floor(config: &Config, asked: Floor) -> Result<serde_json::Value, Box<dyn Error + Send + Sync>> {
+    let store = open_store(config).await?;
+    let floor = height_floor(config, &store);
+    let accepted = match asked {
+        Floor::Show => None,
+        Floor::Accept => Some(floor.accept().await?),
+    };
+    let chain = chain_store(config, &store);
+    let said = serde_json::json!({
+        "database": chain.floor().await?, "newest_header": chain.newest_header().await?,
+        "copy": floor.copy().read()?, "copy_file": floor.copy().path(), "accepted": accepted,
+    });
+    store.close().await;
+    Ok(said)
 }
 
 fn load(cli: &Cli, bootstrap: bool) -> Result<Config, ConfigError> {

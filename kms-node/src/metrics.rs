@@ -4,6 +4,7 @@
 mod chain;
 
 use authority_bridge::RecorderCounts;
+use authority_bridge::audit::AuditStatus;
 use kms_wire::ProblemCode;
 use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
@@ -65,6 +66,10 @@ pub(crate) struct Metrics {
     pub(crate) connections: Gauge,
     /// Requests in work.
     pub(crate) in_flight: Gauge,
+    /// Newest block whose policy events are stored.
+    history_done: Gauge,
+    /// 1 while the audit trail does not go on.
+    history_degraded: Gauge,
     /// 1 while the node itself is allowed.
     pub(crate) node_allowed: Gauge,
 }
@@ -125,6 +130,8 @@ impl Metrics {
             decisions,
             connections: gauge("kedge_kms_connections"),
             in_flight: gauge("kedge_kms_requests_in_flight"),
+            history_done: gauge("kedge_kms_history_block_number"),
+            history_degraded: gauge("kedge_kms_history_degraded"),
             node_allowed: gauge("kedge_kms_node_allowed"),
             recorder,
         })
@@ -179,6 +186,14 @@ impl Metrics {
         ] {
             counter.absolute(count.load(Ordering::Relaxed));
         }
+    }
+
+    /// Takes over how the audit trail does.
+    pub(crate) fn audit(&self, status: &AuditStatus) {
+        let number = |block: Option<kms_types::BlockRef>| block.map_or(0.0, |block| block.number as f64);
+        self.history_done.set(number(status.done));
+        self.history_degraded
+            .set(f64::from(u8::from(status.degraded.is_some())));
     }
 
     /// The exposition format.

@@ -134,6 +134,11 @@ impl GuardedFloor {
         }
     }
 
+    /// The copy.
+    pub const fn copy(&self) -> &FloorCopy {
+        &self.copy
+    }
+
     /// Why the copy is not current, while it is not.
     pub fn degraded(&self) -> watch::Receiver<Option<String>> {
         self.degraded.subscribe()

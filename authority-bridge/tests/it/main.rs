@@ -8,6 +8,7 @@
     missing_docs
 )]
 
+mod audit;
 mod cases;
 mod collusion;
 mod decisions;

@@ -40,6 +40,12 @@ impl Config {
 
     fn check_history(&self, checker: &mut Checker) {
         let history = &self.history;
+        checker.require(
+            history.from_block >= -1,
+            "history.from_block",
+            "a block number, or -1",
+            history.from_block,
+        );
         for (key, shown, range, value) in [
             (
                 "history.decisions_keep",

@@ -145,6 +145,8 @@ section! {
         decisions_keep_days: u64,
         /// Least time between two decisions about the same KMS node with the same verdict.
         decisions_kms_every_s: u64,
+        /// First block whose policy events are stored; -1 for the first one followed.
+        from_block: i64,
     }
 }
 section! {

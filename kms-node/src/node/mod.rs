@@ -4,6 +4,7 @@ mod error;
 mod parts;
 
 pub use error::StartError;
+pub(crate) use parts::{chain_store, height_floor, open_store};
 
 use crate::{
     app::App,
@@ -16,11 +17,11 @@ use crate::{
     store::Store,
     tls::{self, NodeCertificate},
 };
+use authority_bridge::audit::Audit;
 use authority_bridge::{Bridge, Clock, Recorder};
 use kms_protocol::Epochs;
 use parts::{
-    HeadSigner, UPKEEP, app, height_floor, io_error, open_root, open_store, own_evidence, recorder, upkeep,
-    watch_database,
+    HeadSigner, UPKEEP, app, audit, io_error, open_root, own_evidence, recorder, upkeep, watch_database,
 };
 use std::{
     net::SocketAddr,
@@ -55,6 +56,7 @@ pub struct RunningNode {
     tasks: Vec<JoinHandle<()>>,
     log_writer: JoinHandle<()>,
     recorder: Option<Recorder>,
+    audit: Option<Audit>,
 }
 
 impl Node {
@@ -111,6 +113,7 @@ impl Node {
             .map_err(io_error("address of the listener".to_owned()))?;
         let app = Arc::new(app(config, deps, store, authority, epochs, log)?);
         let recorder = recorder(&app);
+        let audit = audit(&app);
         let (stop, stopped) = watch::channel(false);
         let limits = ServeLimits {
             connections: app.config.server.max_connections,
@@ -143,6 +146,7 @@ impl Node {
             tasks,
             log_writer,
             recorder,
+            audit,
         })
     }
 }
@@ -189,6 +193,7 @@ impl RunningNode {
             tasks,
             log_writer,
             recorder,
+            audit,
             ..
         } = self;
         app.draining.store(true, Ordering::Relaxed);
@@ -200,6 +205,9 @@ impl RunningNode {
         }
         if let Some(recorder) = recorder {
             recorder.stop().await;
+        }
+        if let Some(audit) = audit {
+            audit.shutdown().await;
         }
         app.authority.stop().await;
         let store = app.store.clone();

@@ -18,6 +18,7 @@ use crate::{
 use attestation::Verifier;
 use authority_bridge::{
     ChainStore, Clock, Recorder, RecorderConfig,
+    audit::Audit,
     store::{FloorCopy, GuardedFloor, Retention},
 };
 use kms_keys::EpochKeys;
@@ -48,7 +49,7 @@ pub(super) const UPKEEP: Duration = Duration::from_secs(5);
 const DATABASE_CHECK: Duration = Duration::from_secs(1);
 const RENEW_CERTIFICATE: Duration = Duration::from_secs(86_400);
 
-pub(super) async fn open_store(config: &Config) -> Result<Store, StoreError> {
+pub(crate) async fn open_store(config: &Config) -> Result<Store, StoreError> {
     let database = &config.database;
     Store::open(
         &database.url,
@@ -90,6 +91,14 @@ pub(super) fn recorder(app: &App) -> Option<Recorder> {
     Some(recorder)
 }
 
+/// Starts the audit trail, where there is a chain to read it from.
+pub(super) fn audit(app: &App) -> Option<Audit> {
+    let from = u64::try_from(app.config.history.from_block).ok();
+    let audit = app.authority.audit(app.chain.clone(), from)?;
+    let _ = app.audited.set(audit.status());
+    Some(audit)
+}
+
 pub(super) async fn open_root(config: &Config, td: &Arc<dyn Td>) -> Result<Vec<EpochKeys>, StartError> {
     let (config, td) = (config.clone(), Arc::clone(td));
     let opened = tokio::task::spawn_blocking(move || root::open(&config, &*td)).await;
@@ -128,6 +137,7 @@ pub(super) fn app(
         reader: LogReader::new(&store),
         chain: chain_store(&config, &store),
         filed: OnceLock::new(),
+        audited: OnceLock::new(),
         store,
         log,
         limits: Limits::new(&config.limits),

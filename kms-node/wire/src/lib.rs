@@ -9,6 +9,7 @@ pub mod boot_auth;
 mod certificate;
 mod decisions;
 mod exact;
+mod history;
 mod keys;
 mod lease;
 mod limits;
@@ -20,6 +21,7 @@ mod transcript;
 
 pub use certificate::{CertificateRequest, CertificateResponse};
 pub use decisions::{DecidedBy, DecisionSubject, HeadStanding, PolicyDecision, PolicyDecisions};
+pub use history::{EventField, HistoryRange, PolicyEvent, PolicyHistory};
 pub use keys::{AppKeys, SecretBytes};
 pub use lease::{LeaseClaims, LeaseResponse};
 pub use limits::*;

@@ -263,10 +263,26 @@ pub enum Kms {
 /// `kedge chain`
 #[derive(Debug, Subcommand)]
 pub enum Chain {
+    /// Lists policy changes in finalized blocks, as a node has proven them.
+    History(ChainHistory),
     /// Lists decisions a node has made.
     Decisions(ChainDecisions),
     /// Saves what proves one decision, for `kedge verify decision`.
     Evidence(ChainEvidence),
+}
+
+/// `kedge chain history`
+#[derive(Debug, Args)]
+pub struct ChainHistory {
+    /// Only about this app.
+    #[arg(long, value_name = "APP")]
+    pub app: Option<AppId>,
+    /// Index of the first.
+    #[arg(long, value_name = "INDEX", default_value_t = 0)]
+    pub from: u64,
+    /// The node [default: the development network's].
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
 }
 
 /// `kedge chain decisions`

@@ -12,6 +12,7 @@ mod decisions;
 mod demo;
 mod dev;
 pub mod exit;
+mod history;
 mod kms;
 mod node;
 mod os;
@@ -35,6 +36,7 @@ pub async fn run(cli: Cli) -> Result<()> {
         Command::App(command) => app::run(&cli.state, command, &output).await,
         Command::Os(command) => os::run(&cli.state, command, &output).await,
         Command::Kms(command) => kms::run(&cli.state, command, &output).await,
+        Command::Chain(Chain::History(asked)) => history::list(&cli.state, &asked, &output).await,
         Command::Chain(Chain::Decisions(asked)) => decisions::list(&cli.state, &asked, &output).await,
         Command::Chain(Chain::Evidence(asked)) => decisions::save(&cli.state, &asked, &output).await,
         Command::Verify {

@@ -41,7 +41,11 @@ pub(super) async fn readyz(State(app): State<Arc<App>>) -> Result<String, ApiErr
         ));
     }
     let mut text = "ready\n".to_owned();
-    for trouble in app.authority.status().troubles() {
+    let audit = app
+        .audited
+        .get()
+        .and_then(|status| status.borrow().degraded.clone());
+    for trouble in app.authority.status().troubles().into_iter().chain(audit) {
         text.push_str("degraded: ");
         text.push_str(&trouble);
         text.push('\n');
@@ -54,6 +58,9 @@ pub(super) async fn readyz(State(app): State<Arc<App>>) -> Result<String, ApiErr
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> impl IntoResponse {
     if let Some(counts) = app.filed.get() {
         app.metrics.decisions(counts);
+    }
+    if let Some(status) = app.audited.get() {
+        app.metrics.audit(&status.borrow());
     }
     (
         [(header::CONTENT_TYPE, "text/plain; version=0.0.4")],

@@ -3,6 +3,7 @@
 mod certificates;
 mod decisions;
 mod env_key;
+mod events;
 mod health;
 mod keys;
 mod log;
@@ -15,7 +16,7 @@ use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// Every pattern, for labels of metrics and logs.
-const PATTERNS: [&str; 16] = [
+const PATTERNS: [&str; 17] = [
     "/v1/challenges",
     "/v1/app-keys",
     "/v1/leases",
@@ -28,6 +29,7 @@ const PATTERNS: [&str; 16] = [
     "/v1/log/consistency",
     "/v1/policy/decisions",
     "/v1/policy/decisions/{id}/evidence",
+    "/v1/policy/history",
     "/healthz",
     "/readyz",
     "/metrics",
@@ -66,6 +68,7 @@ fn described() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(log::consistency))
         .routes(routes!(decisions::decisions))
         .routes(routes!(decisions::evidence))
+        .routes(routes!(events::history))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
         .routes(routes!(health::metrics))
