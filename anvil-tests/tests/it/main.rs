@@ -12,6 +12,7 @@ mod chain_faults;
 mod denials;
 mod endpoints;
 mod evidence;
+mod history;
 mod release;
 mod scene;
 mod security_list;

@@ -1,6 +1,9 @@
 //! The audit trail over a real chain and a real database: nothing invented, nothing left out, nothing lost.
 
-use crate::fixture::{COMPOSE, Net, PATIENCE};
+use crate::{
+    fixture::{COMPOSE, Net, PATIENCE},
+    ring::Ring,
+};
 use alloy::primitives::{Address, B256, Bytes};
 use async_trait::async_trait;
 use authority_bridge::{
@@ -8,6 +11,7 @@ use authority_bridge::{
     audit::{Audit, AuditStatus},
     store::{Database, StoredEvent, migrations},
 };
+use hostile_rpc::Lie;
 use kms_types::{ChainId, ComposeHash};
 use std::{
     path::Path,
@@ -174,4 +178,44 @@ async fn c2_history_on_a_full_database_waits_and_loses_nothing() {
     limit(1_000_000).await;
     done(&audit, net.height().await - 2).await;
     assert!(!names(&store, Some(net.app)).await.is_empty());
+}
+
+/// The whole history as an honest endpoint tells it, for comparison.
+async fn honest_history(ring: &Ring, until: u64) -> Vec<StoredEvent> {
+    let folder = tempfile::tempdir().unwrap();
+    let (_database, store) = store(&ring.net, folder.path()).await;
+    let bridge = ring.net.bridge().await;
+    let audit = bridge.audit(store.clone(), Some(0));
+    done(&audit, until).await;
+    audit.shutdown().await;
+    names(&store, None).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c3_history_is_the_same_whatever_one_of_three_says_of_logs_and_receipts() {
+    let ring = Ring::new(3, 2).await;
+    ring.net.allow_compose(ComposeHash::new([0xee; 32])).await;
+    ring.net.mine(3).await;
+    let until = ring.net.height().await - 2;
+    let expected = honest_history(&ring, until).await;
+    assert!(expected.len() > 5, "{expected:?}");
+    for lie in [
+        Lie::LogsHidden,
+        Lie::LogsInvented,
+        Lie::ReceiptsHidden,
+        Lie::ReceiptsFailed,
+        Lie::ReceiptsAltered,
+        Lie::ReceiptsDoubled,
+    ] {
+        let what = lie.to_string();
+        ring.lie(1, &lie);
+        let folder = tempfile::tempdir().unwrap();
+        let (_database, store) = store(&ring.net, folder.path()).await;
+        let bridge = ring.start().await;
+        let audit = bridge.audit(store.clone(), Some(0));
+        done(&audit, until).await;
+        audit.shutdown().await;
+        assert_eq!(names(&store, None).await, expected, "{what}");
+        ring.honest();
+    }
 }
