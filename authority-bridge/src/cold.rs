@@ -13,6 +13,8 @@ use std::{
 
 const MAX_ROUNDS: usize = 128;
 const MAX_ACCOUNTS: usize = 128;
+/// Slots taken from a guess at what a call will read. A liar's guess makes honest endpoints prove them for nothing.
+const MAX_HINTED: usize = 128;
 
 /// Grows proven states with evidence from a source nobody trusts.
 #[derive(Clone)]
@@ -62,7 +64,7 @@ impl Fetcher {
                 let block = state.header().hash();
                 // Only a guess, so a source that cannot make one costs round trips and nothing else.
                 match self.source.hint(block, call.contract, call.data.clone()).await {
-                    Ok(hinted) => wants.hinted(state, hinted, self.max_slots / 2),
+                    Ok(hinted) => wants.hinted(state, hinted, MAX_HINTED),
                     Err(error) => tracing::debug!(%error, "no access list"),
                 }
             }

@@ -103,8 +103,10 @@ impl Inner {
 
     fn begin(&self, index: usize) -> bool {
         let mut state = self.state();
-        let standing = state.claims.iter().filter(|claim| claim.stands).count();
-        let due = |member: &Member| member.is_due(standing < self.needed);
+        // A frozen endpoint or a liar stands too: without those that agree, one that failed before must not be left alone.
+        let agreeing = state.claims.iter().filter(|claim| claim.stands && claim.agrees);
+        let is_needed = agreeing.count() < self.needed;
+        let due = |member: &Member| member.is_due(is_needed);
         match (state.claims.get_mut(index), self.members.get(index)) {
             (Some(claim), Some(member)) if !claim.in_flight && due(member) => {
                 claim.in_flight = true;

@@ -12,4 +12,5 @@ mod bundle;
 mod carry;
 mod execution;
 mod proofs;
+mod receipts;
 mod world;
