@@ -130,7 +130,7 @@ impl Bridge {
     /// As [`Bridge::decide`].
     pub async fn ask(&self, subject: Subject, facts: &Facts) -> Result<Decided, BridgeError> {
         let snapshot = self.current()?;
-        if let Some(decided) = self.warm(&snapshot, subject, facts)? {
+        if let Some(decided) = self.warm(&snapshot, subject, facts) {
             return Ok(decided);
         }
         self.coalesced(subject, facts).await

@@ -15,6 +15,8 @@ const MAX_ROUNDS: usize = 128;
 const MAX_ACCOUNTS: usize = 128;
 /// Slots taken from a guess at what a call will read. A liar's guess makes honest endpoints prove them for nothing.
 const MAX_HINTED: usize = 128;
+/// Rounds after which another one is asked for a guess.
+const HINT_EVERY: usize = 4;
 
 /// Grows proven states with evidence from a source nobody trusts.
 #[derive(Clone)]
@@ -51,7 +53,8 @@ impl Fetcher {
         T: Send + 'static,
         F: Fn(&ProvenState) -> Result<Outcome<T>, Stop> + Clone + Send + 'static,
     {
-        let (mut accounts, mut slots) = (0, 0);
+        let sources = self.sources();
+        let (mut accounts, mut slots) = (BTreeSet::new(), 0);
         for round in 0..MAX_ROUNDS {
             let missing = match run(call.ask.clone(), state.clone()).await? {
                 Ok(outcome) => return Ok(Ok(outcome)),
@@ -60,19 +63,24 @@ impl Fetcher {
             };
             let mut wants = Wants::default();
             wants.missing(missing)?;
-            if round == 0 {
+            for want in wants.0.iter() {
+                accounts.insert(*want.0);
+                slots += want.1.0.len();
+            }
+            limit("accounts", MAX_ACCOUNTS, accounts.len())?;
+            limit("storage slots", self.max_slots, slots)?;
+            // A guess is not held against the call: whoever makes a bad one costs round trips, and the next one is asked.
+            if let Some(source) = sources
+                .get(round / HINT_EVERY)
+                .filter(|_| round % HINT_EVERY == 0)
+            {
                 let block = state.header().hash();
-                // Only a guess, so a source that cannot make one costs round trips and nothing else.
-                match self.source.hint(block, call.contract, call.data.clone()).await {
+                match source.hint(block, call.contract, call.data.clone()).await {
                     Ok(hinted) => wants.hinted(state, hinted, MAX_HINTED),
                     Err(error) => tracing::debug!(%error, "no access list"),
                 }
             }
             let wants = wants.into_vec();
-            accounts += wants.len();
-            slots += wants.iter().map(|want| want.slots.len()).sum::<usize>();
-            limit("accounts", MAX_ACCOUNTS, accounts)?;
-            limit("storage slots", self.max_slots, slots)?;
             self.prove(state, &wants).await?;
         }
         Err(BridgeError::TooMuch {
@@ -81,14 +89,18 @@ impl Fetcher {
         })
     }
 
-    /// Fetches evidence and has the state verify it. Whoever's evidence proves nothing is named, and the next one is asked.
-    pub(crate) async fn prove(&self, state: &ProvenState, wants: &[Want]) -> Result<(), BridgeError> {
+    fn sources(&self) -> Vec<Arc<dyn EvidenceSource>> {
         let mut sources = self.source.sources();
         if sources.is_empty() {
             sources.push(Arc::clone(&self.source));
         }
+        sources
+    }
+
+    /// Fetches evidence and has the state verify it. Whoever's evidence proves nothing is named, and the next one is asked.
+    pub(crate) async fn prove(&self, state: &ProvenState, wants: &[Want]) -> Result<(), BridgeError> {
         let mut failure = BridgeError::unavailable("nobody to ask for evidence");
-        for source in sources {
+        for source in self.sources() {
             let fetched = source.evidence(state.header().hash(), wants).await?;
             let Err(fault) = fetched.into_iter().try_for_each(|evidence| add(state, evidence)) else {
                 return Ok(());

@@ -1,5 +1,5 @@
-//! How a decision is come by: remembered, executed again over what is proven, or fetched and proven first. The first
-//! two take no request; the third is bounded in time and number, and shared by everyone who waits for the same record.
+//! How a decision is come by: remembered, or executed over what is proven, with what is missing fetched first. The second is
+//! bounded in time and number, off the threads that serve, and shared by everyone who waits for the same answer.
 
 use crate::{
     Bridge, BridgeError, Decided,
@@ -10,7 +10,7 @@ use crate::{
     snapshot::{Snapshot, View},
 };
 use alloy::primitives::Bytes;
-use authority_policy::{Facts, PolicyError, Question, Stop, Subject, Verdict, execute};
+use authority_policy::{Facts, PolicyError, Question, Subject, Verdict, execute};
 use kms_types::ProvenBlock;
 use std::{
     collections::HashMap,
@@ -18,8 +18,6 @@ use std::{
 };
 use tokio::sync::OnceCell;
 
-/// Gas above which an execution leaves the caller's thread (some hundred microseconds).
-const HEAVY_GAS: u64 = 2_000_000;
 /// How often a decision starts over because the head moved while it fetched.
 const MAX_ATTEMPTS: usize = 5;
 /// Waiting records for each concurrent fetch.
@@ -69,31 +67,26 @@ impl Drop for Place<'_> {
 
 impl Bridge {
     /// Decides from what is remembered and proven; `None` when something must be fetched first.
-    pub(crate) fn warm(
-        &self,
-        snapshot: &Snapshot,
-        subject: Subject,
-        facts: &Facts,
-    ) -> Result<Option<Decided>, BridgeError> {
+    pub(crate) fn warm(&self, snapshot: &Snapshot, subject: Subject, facts: &Facts) -> Option<Decided> {
         let Some(entry) = self.shared.memo.find(subject, facts) else {
-            return Ok(None);
+            return None;
         };
         let hash = entry.question.record_hash();
-        let Some(head) = self.hold(&entry.question, &entry.head, &snapshot.head)? else {
-            return Ok(None);
+        let Some(head) = self.hold(&entry.head, &snapshot.head) else {
+            return None;
         };
         if let Verdict::Denied { .. } = head.outcome.value {
             let decided = Decided::new(snapshot, hash, &head.outcome.value, None);
             if self.remember(subject, facts, &entry, head, None) {
                 self.file(subject, facts, &decided, snapshot);
             }
-            return Ok(Some(decided));
+            return Some(decided);
         }
         let Some(before) = &entry.finalized else {
-            return Ok(None);
+            return None;
         };
-        let Some(finalized) = self.hold(&entry.question, before, &snapshot.finalized)? else {
-            return Ok(None);
+        let Some(finalized) = self.hold(before, &snapshot.finalized) else {
+            return None;
         };
         let decided = Decided::new(
             snapshot,
@@ -104,34 +97,19 @@ impl Bridge {
         if self.remember(subject, facts, &entry, head, Some(finalized)) {
             self.file(subject, facts, &decided, snapshot);
         }
-        Ok(Some(decided))
+        Some(decided)
     }
 
-    /// The verdict at the view's block, from the one before if nothing it read has changed, else executed again.
-    fn hold(&self, question: &Question, held: &Held, view: &View) -> Result<Option<Held>, BridgeError> {
+    /// The verdict at the view's block, from the one before if nothing it read has changed. Nothing is executed here: what
+    /// a contract costs now says nothing about what it will cost, and this thread serves others too.
+    fn hold(&self, held: &Held, view: &View) -> Option<Held> {
         let block = view.hash();
         // C7: a verdict belongs to one block hash; one of an orphaned block is not found again.
-        if held.block == block {
-            return Ok(Some(held.clone()));
-        }
-        let outcome = if held.outcome.reads.hold_in(&view.state, &self.rules) {
-            Arc::clone(&held.outcome)
-        } else if held.outcome.gas_used > HEAVY_GAS {
-            return Ok(None);
-        } else {
-            match question.ask(&view.state, &self.rules) {
-                Ok(outcome) => {
-                    self.shared.upkeep.note(&outcome.reads);
-                    Arc::new(outcome)
-                }
-                Err(Stop::Missing(_)) => return Ok(None),
-                Err(Stop::Failed(fault)) => return Err(contract_fault(view, fault)),
-            }
-        };
-        Ok(Some(Held { block, outcome }))
+        let same = held.block == block || held.outcome.reads.hold_in(&view.state, &self.rules);
+        let outcome = Arc::clone(&held.outcome);
+        same.then_some(Held { block, outcome })
     }
 
-    /// Keeps a decision for the next time; whether it is one at blocks it was not made at before.
     fn remember(
         &self,
         subject: Subject,
@@ -201,11 +179,6 @@ impl Bridge {
             }
             let head = head.map_err(|fault| contract_fault(&snapshot.head, fault))?;
             let finalized = match finalized {
-                // Most often both blocks say the same for the same reason: one copy of it is enough.
-                Ok(held) if held.outcome == head.outcome => Some(Held {
-                    outcome: Arc::clone(&head.outcome),
-                    ..held
-                }),
                 Ok(held) => Some(held),
                 Err(PolicyError::NoCode { .. }) => None,
                 Err(_) if head.outcome.value != Verdict::Allowed => None,

@@ -8,6 +8,9 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+/// Accounts and slots a remembered decision may have read; our own contracts read about twenty.
+const MAX_READS: usize = 192;
+
 /// A verdict at one block.
 #[derive(Debug, Clone)]
 pub(crate) struct Held {
@@ -53,6 +56,11 @@ impl Memo {
     }
 
     pub(crate) fn keep(&self, subject: Subject, facts: &Facts, mut entry: Entry) {
+        // An app's own contract may read as much as it likes, and every device asks with facts of its own.
+        let large = |held: &Held| held.outcome.reads.size() > MAX_READS;
+        if large(&entry.head) || entry.finalized.as_ref().is_some_and(large) {
+            return;
+        }
         // Both blocks mostly say the same for the same reasons.
         if let Some(finalized) = &mut entry.finalized
             && finalized.outcome == entry.head.outcome

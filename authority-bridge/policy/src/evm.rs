@@ -85,6 +85,7 @@ pub fn execute(
     let mut reads = std::mem::take(&mut view.reads);
     let window = evm.inspector.window();
     reads.window = window.filter(|_| !block_read);
+    reads.beneficiary = state.header().fields().beneficiary;
     reads.fork = Some(rules.hardfork.at(state.header()));
     answer(result, rules, contract).map(|(value, gas_used)| Outcome {
         value,

@@ -13,6 +13,8 @@ pub struct Reads {
     pub(crate) slots: BTreeMap<(Address, B256), U256>,
     pub(crate) window: Option<TimeWindow>,
     pub(crate) fork: Option<Hardfork>,
+    /// Who is paid for the block: warm from the start (EIP-3651), so that reaching it costs less gas.
+    pub(crate) beneficiary: Address,
 }
 
 impl Reads {
@@ -28,16 +30,27 @@ impl Reads {
     pub const fn window(&self) -> Option<TimeWindow> {
         self.window
     }
+    /// Number of accounts and slots.
+    pub fn size(&self) -> usize {
+        self.accounts.len() + self.slots.len()
+    }
     /// Whether the same execution over `state` must give the same answer. Slots of an account whose storage root is the
     /// same are the same.
     pub fn hold_in(&self, state: &ProvenState, rules: &EvmRules) -> bool {
         let time = state.header().timestamp().0;
         self.fork == Some(rules.hardfork.at(state.header()))
             && self.window.is_some_and(|window| window.contains(time))
+            && self.costs_the_same(state.header().fields().beneficiary)
             && self
                 .accounts
                 .iter()
                 .all(|(address, before)| self.account_holds(*address, before.as_ref(), state))
+    }
+
+    /// A contract can see what gas is left, so an account must be as warm as it was.
+    fn costs_the_same(&self, beneficiary: Address) -> bool {
+        let touched = |address| self.accounts.contains_key(address);
+        self.beneficiary == beneficiary || !(touched(&self.beneficiary) || touched(&beneficiary))
     }
 
     fn account_holds(&self, address: Address, before: Option<&TrieAccount>, state: &ProvenState) -> bool {

@@ -484,7 +484,7 @@ async fn ask(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn c4_c5_c7_no_decision_contradicts_the_chain_through_random_events() {
     let seed = dice::seed("KEDGE_INVARIANTS_SEED");
-    let steps = dice::number("KEDGE_INVARIANTS_STEPS").unwrap_or(1_000);
+    let steps = dice::number("KEDGE_INVARIANTS_STEPS").unwrap_or(600);
     eprintln!("KEDGE_INVARIANTS_SEED={seed} KEDGE_INVARIANTS_STEPS={steps}");
     let (mut field, config) = Field::new(seed).await;
     let bridge = Arc::new(field.net.bridge_with(config).await.unwrap());

@@ -11,7 +11,7 @@ use std::{
 
 /// How long after an honest majority serves a newer head the one before may still be decided over: five seconds for which
 /// an endpoint that failed may be left alone, fetching what changed, and a busy machine.
-pub const BOUND: Duration = Duration::from_secs(8);
+pub const BOUND: Duration = Duration::from_secs(20);
 
 /// An answer about one record at one block: the reason of a denial, empty for an allowance.
 pub type Answer = String;

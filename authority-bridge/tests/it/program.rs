@@ -70,7 +70,11 @@ impl Program {
         Self {
             child,
             url: format!("http://{}", ready["address"].as_str().unwrap()),
-            http: reqwest::Client::new(),
+            // A refused body ends its connection, which must not be taken for the next request.
+            http: reqwest::Client::builder()
+                .pool_max_idle_per_host(0)
+                .build()
+                .unwrap(),
         }
     }
 

@@ -160,6 +160,28 @@ fn c5_a_verdict_that_looked_at_the_time_holds_at_no_other_block() {
 }
 
 #[test]
+fn a_verdict_does_not_hold_where_another_account_it_touched_is_warm() {
+    // Returns the gas that is left after looking at a balance.
+    let mut code = vec![0x73];
+    code.extend_from_slice(address(0x22).as_slice());
+    code.extend_from_slice(&[0x31, 0x50, 0x5a, 0x5f, 0x52, 0x60, 0x20, 0x5f, 0xf3]);
+    let world = World::of(&[&code, b"\x00"]);
+    let state = world.proven(1);
+    let outcome = asked(&state).unwrap();
+    let paid = |to: Address| {
+        let mut fields = world.fields(2);
+        fields.beneficiary = to;
+        let hash = fields.hash_slow();
+        let header = authority_policy::ProvenHeader::new(fields, hash).unwrap();
+        ProvenState::new(header, Arc::clone(state.nodes()))
+    };
+    let warm = paid(address(0x22));
+    assert_ne!(asked(&warm).unwrap().value, outcome.value);
+    assert!(!outcome.reads.hold_in(&warm, &RULES));
+    assert!(outcome.reads.hold_in(&paid(address(0x99)), &RULES));
+}
+
+#[test]
 fn c3_an_old_proof_does_not_show_a_new_state() {
     let mut world = world();
     let state = proven(&world);
