@@ -15,7 +15,7 @@ use std::{
 };
 
 /// Most accounts and slots kept proven; beyond that only what was asked for last.
-const MAX_TRACKED: (usize, usize) = (8192, 65_536);
+const MAX_TRACKED: (usize, usize) = (4096, 32_768);
 /// Nodes the store may grow by before it is swept, beside a quarter of what the sweep before left.
 const SLACK: usize = 4096;
 /// Requests above which the next block is expected to have changed as much.
