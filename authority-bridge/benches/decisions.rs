@@ -30,24 +30,27 @@ use tokio::runtime::Runtime;
 /// Revocations whose latency is measured.
 const REVOCATIONS: usize = 120;
 
+fn config(net: &Net, endpoints: usize, announced: bool) -> BridgeConfig {
+    let endpoint = EndpointConfig {
+        http: net.anvil.endpoint_url(),
+        ws: announced.then(|| net.anvil.ws_endpoint_url()),
+    };
+    let poll = if announced { 1000 } else { 5 };
+    BridgeConfig {
+        // The bench outlives the age of a head nobody mines.
+        max_head_age_s: 86_400,
+        poll_interval: Duration::from_millis(poll),
+        threshold: endpoints,
+        endpoints: vec![endpoint; endpoints],
+        ..net.config()
+    }
+}
+
 /// A network and a bridge that follows it through so many endpoints, which all are the one Anvil.
 fn settled(runtime: &Runtime, endpoints: usize, announced: bool) -> (Net, Bridge) {
     runtime.block_on(async {
         let net = Net::settled().await;
-        let endpoint = EndpointConfig {
-            http: net.anvil.endpoint_url(),
-            ws: announced.then(|| net.anvil.ws_endpoint_url()),
-        };
-        let poll = if announced { 1000 } else { 5 };
-        let config = BridgeConfig {
-            // The bench outlives the age of a head nobody mines.
-            max_head_age_s: 86_400,
-            poll_interval: Duration::from_millis(poll),
-            threshold: endpoints,
-            endpoints: vec![endpoint; endpoints],
-            ..net.config()
-        };
-        let bridge = net.bridge_with(config).await.unwrap();
+        let bridge = net.bridge_with(config(&net, endpoints, announced)).await.unwrap();
         assert!(
             bridge
                 .decide(Subject::App, &net.record())
@@ -89,8 +92,25 @@ fn figures(criterion: &mut Criterion, endpoints: usize) {
     criterion.bench_function(&name("network state"), |bencher| {
         bencher.iter(|| bridge.network().unwrap())
     });
-    // A device never seen reads slots that must be fetched and proven at both blocks.
+    // Nothing is known but the head: code, accounts and slots are fetched and proven at both blocks.
     criterion.bench_function(&name("cold decision"), |bencher| {
+        bencher.iter_custom(|rounds| {
+            runtime.block_on(async {
+                let mut spent = Duration::ZERO;
+                for _ in 0..rounds {
+                    let fresh = net.bridge_with(config(&net, endpoints, false)).await.unwrap();
+                    fresh.ready(Duration::from_secs(10)).await.unwrap();
+                    let start = Instant::now();
+                    fresh.decide(Subject::App, &record).await.unwrap();
+                    spent += start.elapsed();
+                    fresh.shutdown().await;
+                }
+                spent
+            })
+        });
+    });
+    // Another device of an app that is known: what it reads is proven, and is executed over.
+    criterion.bench_function(&name("new record of a known app"), |bencher| {
         bencher.to_async(&runtime).iter_batched(
             || unseen(&net, &count),
             |record| {
