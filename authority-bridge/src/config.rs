@@ -94,7 +94,7 @@ impl BridgeConfig {
             hardfork: HardforkRule::HeaderShape,
             max_slots_per_decision: 1024,
             max_concurrent_fetches: 16,
-            max_memo: 4096,
+            max_memo: 2048,
             development: false,
         }
     }
