@@ -26,6 +26,7 @@ async fn proven(net: &Net, bridge: &Bridge, facts: &Facts) -> DecisionEvidence {
         headers: vec![decided.head.hash.to_bytes().into()],
         chain_id: Some(ChainId(31337)),
         contract: Some(net.network.kms_authority),
+        ..Expected::default()
     };
     let verified = read.check(&expected).outcome.unwrap();
     assert_eq!(

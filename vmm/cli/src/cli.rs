@@ -1,5 +1,6 @@
 //! What can be typed. Secrets are never arguments: keys come from a file or from an environment variable that is named.
 
+use authority_policy::{Hardfork, HardforkRule};
 use clap::{Args, Parser, Subcommand};
 use kms_types::{AppId, BlockHash, ChainAddress, ComposeHash, DeviceId, OsImageHash};
 use std::path::PathBuf;
@@ -94,6 +95,42 @@ pub struct DecisionFile {
     /// Refuse a decision of another contract.
     #[arg(long, value_name = "ADDRESS")]
     pub contract: Option<ChainAddress>,
+    /// Refuse a decision by other rules of the EVM (`chain.hardfork` of the network's nodes).
+    #[arg(long, value_name = "NAME", default_value = "header_shape")]
+    pub hardfork: HardforkName,
+    /// Refuse a decision by calls with other gas (`chain.gas_limit` of the network's nodes).
+    #[arg(long, value_name = "N", default_value_t = 10_000_000)]
+    pub gas_limit: u64,
+}
+
+/// Rules of the EVM as a file names them.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+#[value(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "names of forks")]
+pub enum HardforkName {
+    HeaderShape,
+    London,
+    Paris,
+    Shanghai,
+    Cancun,
+    Prague,
+    Osaka,
+    Amsterdam,
+}
+
+impl HardforkName {
+    pub(crate) const fn rule(self) -> HardforkRule {
+        HardforkRule::Fixed(match self {
+            Self::HeaderShape => return HardforkRule::HeaderShape,
+            Self::London => Hardfork::London,
+            Self::Paris => Hardfork::Paris,
+            Self::Shanghai => Hardfork::Shanghai,
+            Self::Cancun => Hardfork::Cancun,
+            Self::Prague => Hardfork::Prague,
+            Self::Osaka => Hardfork::Osaka,
+            Self::Amsterdam => Hardfork::Amsterdam,
+        })
+    }
 }
 
 /// `kedge dev`

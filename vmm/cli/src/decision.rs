@@ -29,6 +29,9 @@ pub(crate) fn run(asked: &DecisionFile, as_json: bool) -> Result<()> {
         headers: asked.header.iter().map(|hash| hash.to_bytes().into()).collect(),
         chain_id: asked.chain_id.map(kms_types::ChainId),
         contract: asked.contract,
+        // The file must not choose the rules it is checked by.
+        hardfork: Some(asked.hardfork.rule()),
+        gas_limit: Some(asked.gas_limit),
     };
     let report = evidence.check(&expected);
     if as_json {

@@ -1,7 +1,7 @@
 //! Why a file is not a decision's evidence, and why evidence does not hold. The first says that nothing could be checked,
 //! the second that something was checked and is not so.
 
-use crate::{Finality, Missing, PolicyError, Verdict};
+use crate::{Finality, HardforkRule, Missing, PolicyError, Verdict};
 use alloy_primitives::B256;
 use kms_types::{BlockHash, ChainAddress, ChainId};
 
@@ -65,6 +65,22 @@ pub enum Mismatch {
         expected: ChainAddress,
         /// In the file.
         actual: ChainAddress,
+    },
+    /// Its calls ran by other rules of the EVM than was expected.
+    #[error("rules.hardfork: expected {expected:?}, the file says {actual:?}")]
+    Hardfork {
+        /// Asked for.
+        expected: HardforkRule,
+        /// In the file.
+        actual: HardforkRule,
+    },
+    /// Its calls had other gas than was expected.
+    #[error("rules.gas_limit: expected {expected}, the file says {actual}")]
+    GasLimit {
+        /// Asked for.
+        expected: u64,
+        /// In the file.
+        actual: u64,
     },
     /// The facts do not have the hash they are said to have.
     #[error("record hash: the file says {expected}, its facts give {actual}")]

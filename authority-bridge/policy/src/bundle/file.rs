@@ -21,6 +21,8 @@ pub(crate) const FORMAT: &str = "kedge/decision/v1";
 const MAX_HEADER: usize = MAX_EXTRA_DATA + 1024;
 /// Most gas a node's configuration allows a policy call.
 const MAX_GAS: u64 = 100_000_000;
+/// Least gas a node's configuration allows a policy call.
+const MIN_GAS: u64 = 100_000;
 
 type HeaderRlp = Blob<MAX_HEADER>;
 
@@ -143,10 +145,10 @@ impl TryFrom<File> for DecisionEvidence {
                 actual: short(&file.format),
             });
         }
-        if file.rules.gas_limit > MAX_GAS {
+        if !(MIN_GAS..=MAX_GAS).contains(&file.rules.gas_limit) {
             return Err(FileError::Rule {
                 field: "rules.gas_limit",
-                expected: format!("at most {MAX_GAS}"),
+                expected: format!("{MIN_GAS} to {MAX_GAS}"),
                 actual: file.rules.gas_limit.to_string(),
             });
         }

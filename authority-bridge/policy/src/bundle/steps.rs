@@ -27,6 +27,8 @@ pub(super) fn failed(mismatch: &Mismatch) -> Check {
     let (name, expected, actual) = match mismatch {
         M::Chain { expected, actual } => ("chain id", expected.to_string(), actual.to_string()),
         M::Contract { expected, actual } => ("contract", expected.to_string(), actual.to_string()),
+        M::Hardfork { expected, actual } => ("hardfork", format!("{expected:?}"), format!("{actual:?}")),
+        M::GasLimit { expected, actual } => ("gas limit", expected.to_string(), actual.to_string()),
         M::Record { expected, actual } => ("record hash", expected.to_string(), actual.to_string()),
         M::HeaderHash {
             which,

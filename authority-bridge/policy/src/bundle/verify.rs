@@ -7,7 +7,9 @@ use super::{
     error::words,
     steps::{Steps, execution_at, failed, hash_of},
 };
-use crate::{Finality, PolicyError, ProvenHeader, ProvenState, Question, Stop, TrieNodes, Verdict};
+use crate::{
+    Finality, HardforkRule, PolicyError, ProvenHeader, ProvenState, Question, Stop, TrieNodes, Verdict,
+};
 use alloy_consensus::Header;
 use alloy_primitives::B256;
 use kms_types::{BlockHash, ChainAddress, ChainId, ProvenBlock};
@@ -22,6 +24,10 @@ pub struct Expected {
     pub chain_id: Option<ChainId>,
     /// The network's contract.
     pub contract: Option<ChainAddress>,
+    /// Rules of the EVM that the network's nodes run calls by.
+    pub hardfork: Option<HardforkRule>,
+    /// Gas the network's nodes give a call.
+    pub gas_limit: Option<u64>,
 }
 
 /// How far the hashes given reach.
@@ -96,6 +102,10 @@ pub struct Verified {
     pub contract_expected: bool,
     /// Whether the chain id was expected from outside.
     pub chain_expected: bool,
+    /// Whether the hardfork was expected from outside.
+    pub hardfork_expected: bool,
+    /// Whether the gas limit was expected from outside.
+    pub gas_expected: bool,
 }
 
 impl Verified {
@@ -127,6 +137,16 @@ impl Verified {
             open.push(
                 "that the chain id is your network's: compare it, or give it with --chain-id".to_owned(),
             );
+        }
+        for (expected, what, option) in [
+            (self.hardfork_expected, "hardfork rule", "--hardfork"),
+            (self.gas_expected, "gas limit", "--gas-limit"),
+        ] {
+            if !expected {
+                open.push(format!(
+                    "that the {what} is the one your network's nodes run calls by: compare it, or give it with {option}"
+                ));
+            }
         }
         open
     }
@@ -173,6 +193,8 @@ impl DecisionEvidence {
             anchor,
             contract_expected: expected.contract.is_some(),
             chain_expected: expected.chain_id.is_some(),
+            hardfork_expected: expected.hardfork.is_some(),
+            gas_expected: expected.gas_limit.is_some(),
         })
     }
 
@@ -190,6 +212,22 @@ impl DecisionEvidence {
                 return Err(Mismatch::Contract { expected, actual });
             }
             steps.same("contract", expected);
+        }
+        // C4: whoever chooses the rules chooses the answer: too little gas ends a call inside the contract where it is
+        // caught, and another fork gives an instruction another meaning.
+        let actual = self.rules.hardfork;
+        if let Some(expected) = expected.hardfork {
+            if expected != actual {
+                return Err(Mismatch::Hardfork { expected, actual });
+            }
+            steps.same("hardfork", format!("{expected:?}"));
+        }
+        let actual = self.rules.gas_limit;
+        if let Some(expected) = expected.gas_limit {
+            if expected != actual {
+                return Err(Mismatch::GasLimit { expected, actual });
+            }
+            steps.same("gas limit", expected);
         }
         Ok(())
     }

@@ -4,8 +4,8 @@ use crate::world::{RULES, World, address};
 use alloy_consensus::Header;
 use alloy_primitives::{B256, Bytes, keccak256};
 use authority_policy::{
-    Anchor, DecisionEvidence, Expected, Facts, FileError, Finality, MAX_FILE, Mismatch, ProvenHeader,
-    ProvenState, Stop, Subject, Subjected, Verdict,
+    Anchor, DecisionEvidence, Expected, Facts, FileError, Finality, Hardfork, HardforkRule, MAX_FILE,
+    Mismatch, ProvenHeader, ProvenState, Stop, Subject, Subjected, Verdict,
 };
 use kms_types::*;
 use proptest::prelude::*;
@@ -109,6 +109,8 @@ fn expected() -> Expected {
         headers: Vec::new(),
         chain_id: Some(ChainId(RULES.chain_id)),
         contract: Some(CONTRACT),
+        hardfork: Some(RULES.hardfork),
+        gas_limit: Some(RULES.gas_limit),
     }
 }
 
@@ -183,10 +185,10 @@ fn c2_given_headers_anchor_and_others_are_refused() {
     };
     let (head, finalized) = (ALLOWED.head.hash, ALLOWED.finalized.hash);
     for (given, reaches, said) in [
-        (vec![], Anchor::Nothing, 4),
-        (vec![finalized], Anchor::Finalized, 4),
-        (vec![head], Anchor::Head, 3),
-        (vec![head, finalized], Anchor::Head, 3),
+        (vec![], Anchor::Nothing, 6),
+        (vec![finalized], Anchor::Finalized, 6),
+        (vec![head], Anchor::Head, 5),
+        (vec![head, finalized], Anchor::Head, 5),
     ] {
         let verified = anchor(given).unwrap();
         assert_eq!((verified.anchor, verified.open().len()), (reaches, said));
@@ -324,6 +326,31 @@ fn another_chain_contract_or_record_is_refused() {
     assert!(
         matches!(mismatch, Mismatch::NotProven { .. } | Mismatch::NoAnswer { .. }),
         "{mismatch}"
+    );
+}
+
+#[test]
+fn c4_rules_chosen_by_the_file_are_refused() {
+    let mismatch = refused(|evidence| evidence.rules.gas_limit -= 1);
+    assert!(matches!(mismatch, Mismatch::GasLimit { .. }), "{mismatch}");
+    let mismatch = refused(|evidence| evidence.rules.hardfork = HardforkRule::Fixed(Hardfork::Shanghai));
+    assert!(matches!(mismatch, Mismatch::Hardfork { .. }), "{mismatch}");
+    let insisted = ALLOWED.check(&expected()).outcome.unwrap().open();
+    assert!(
+        !insisted
+            .iter()
+            .any(|open| open.contains("--gas-limit") || open.contains("--hardfork"))
+    );
+    let error = with(|file| file["rules"]["gas_limit"] = 99_999_u64.into()).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            FileError::Rule {
+                field: "rules.gas_limit",
+                ..
+            }
+        ),
+        "{error}"
     );
 }
 
