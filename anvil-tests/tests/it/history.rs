@@ -18,15 +18,18 @@ impl Scene {
             .unwrap()
     }
 
-    /// The app's events once the last of them is `last`.
-    async fn history_ending_with(&self, last: &str) -> Vec<PolicyEvent> {
+    /// The app's events once one of them is `name` about this compose hash.
+    async fn history_with(&self, name: &str, hash: ComposeHash) -> Vec<PolicyEvent> {
+        let hash = format!("0x{}", hash.to_plain_hex());
+        let is_it =
+            |event: &PolicyEvent| event.event == name && event.fields.iter().any(|field| field.value == hash);
         let end = Instant::now() + PATIENCE;
         loop {
             let page = self.history().await;
-            if page.events.last().is_some_and(|event| event.event == last) {
+            if page.events.iter().any(is_it) {
                 return page.events;
             }
-            assert!(Instant::now() < end, "{last} is not in the history: {page:?}");
+            assert!(Instant::now() < end, "{name} is not in the history: {page:?}");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
@@ -45,7 +48,7 @@ async fn every_change_of_an_app_is_in_the_history_in_order_and_a_killed_node_goe
     };
     scene.manage(add.clone()).await;
     scene.finalize().await;
-    let before = scene.history_ending_with("ComposeHashAdded").await;
+    let before = scene.history_with("ComposeHashAdded", hash).await;
     assert!(names(&before).contains(&"AppRegistered"), "{before:?}");
 
     let node = scene.network.nodes().remove(0).kill().unwrap();
@@ -57,7 +60,7 @@ async fn every_change_of_an_app_is_in_the_history_in_order_and_a_killed_node_goe
     scene.network.finalize().await.unwrap();
     let node = node.run(&scene.network).await.unwrap();
     scene.network.nodes().push(node);
-    let after = scene.history_ending_with("ComposeHashRemoved").await;
+    let after = scene.history_with("ComposeHashRemoved", hash).await;
     assert!(after.starts_with(&before), "{before:?}\n{after:?}");
     assert_eq!(after.len(), before.len() + 1);
     assert!(after.is_sorted_by_key(|event| (event.block.number, event.log_index)));
