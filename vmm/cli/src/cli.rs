@@ -106,7 +106,6 @@ pub struct DecisionFile {
 /// Rules of the EVM as a file names them.
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 #[value(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "names of forks")]
 pub enum HardforkName {
     HeaderShape,
     London,
