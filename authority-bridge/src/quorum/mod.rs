@@ -34,6 +34,9 @@ use tokio::{
 /// How long a step waits for more answers once enough are there but a higher head was named.
 const GRACE: Duration = Duration::from_millis(50);
 
+/// How often endpoints that are due are asked again while too few have answered.
+const ASK_AGAIN: Duration = Duration::from_millis(250);
+
 /// k of n endpoints.
 pub struct Quorum {
     inner: Arc<Inner>,
@@ -45,6 +48,8 @@ struct Inner {
     name: String,
     needed: usize,
     max_disagreement: Duration,
+    /// Longest an endpoint may take to show the ancestors of its head.
+    linking_timeout: Duration,
     state: Mutex<State>,
     answers: watch::Sender<u64>,
 }
@@ -65,6 +70,7 @@ impl Quorum {
                 state: Mutex::new(State::new(count)),
                 answers: watch::Sender::default(),
                 max_disagreement: config.max_disagreement,
+                linking_timeout: config.request_timeout.saturating_mul(2),
                 members,
                 needed,
             }),
@@ -124,7 +130,17 @@ impl Inner {
         let answer = member.endpoint.tip().await;
         let latency = asked.elapsed();
         let answer = match answer {
-            Ok(tip) => self.linked(index, member, tip).await,
+            // C6: a head far away, told slowly, must not keep a step waiting; what was linked so far is not lost.
+            Ok(tip) => {
+                match tokio::time::timeout(self.linking_timeout, self.linked(index, member, tip)).await {
+                    Ok(linked) => linked,
+                    Err(_) => Err(BridgeError::Endpoint {
+                        endpoint: member.name().to_owned(),
+                        field: "latest block",
+                        detail: format!("expected its ancestors within {:?}", self.linking_timeout),
+                    }),
+                }
+            }
             Err(error) => Err(error),
         };
         let lie = {
@@ -145,6 +161,7 @@ impl Inner {
             if let Some(claim) = state.claims.get_mut(index) {
                 claim.in_flight = false;
             }
+            state.bound_tree();
             lie
         };
         if let Some(text) = lie {
@@ -249,8 +266,11 @@ impl HeaderSource for Quorum {
                 return look.tip;
             }
             if !enough {
-                // Every request ends within its timeout.
-                let _ = answers.changed().await;
+                // C6: one that is slow must not keep those that are due again from being asked.
+                tokio::select! {
+                    _ = answers.changed() => {}
+                    () = tokio::time::sleep(ASK_AGAIN) => self.ask(),
+                }
                 continue;
             }
             let end = *end.get_or_insert_with(|| Instant::now() + GRACE);

@@ -200,6 +200,23 @@ impl State {
         })
     }
 
+    /// Forgets chains nobody names any more, also while nothing new is agreed: an endpoint may name another one each time.
+    pub(super) fn bound_tree(&mut self) {
+        let most = (self.claims.len() + 1).saturating_mul(super::tree::MAX_DEPTH as usize);
+        if self.tree.len() <= most {
+            return;
+        }
+        let agreed = self.agreed.as_ref();
+        let lowest = agreed.map_or(0, |agreed| agreed.finalized.number());
+        // A chain that is only being linked is begun anew.
+        for claim in &mut self.claims {
+            claim.linking = None;
+        }
+        let named = self.claims.iter().filter_map(|claim| claim.head.as_ref());
+        let heads = named.chain(agreed.map(|agreed| &agreed.head));
+        self.tree.prune(heads, lowest);
+    }
+
     /// The agreed head with its path: the candidate, or the one before when the candidate is only older.
     fn newer(
         &self,

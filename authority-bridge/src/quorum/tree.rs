@@ -37,6 +37,9 @@ impl Tree {
         Arc::clone(self.0.entry(header.hash()).or_insert(header))
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
     pub(crate) fn get(&self, hash: &B256) -> Option<&Arc<ProvenHeader>> {
         self.0.get(hash)
     }
