@@ -91,6 +91,9 @@ pub(super) async fn run(
     }
 }
 
+/// Events after which a piece is stored, so that neither memory nor one transaction grows with what apps emit.
+const MAX_EVENTS: usize = 2048;
+
 impl Task {
     /// One piece; how far it is done, and whether there is more to do now.
     async fn step(&mut self, target: Option<BlockRef>) -> Result<(Option<BlockRef>, bool), Stuck> {
@@ -160,6 +163,10 @@ impl Task {
                 Ok(events) => {
                     piece.headers.push((header, !events.is_empty()));
                     piece.events.extend(events);
+                    // Anyone may register an app and have it say a lot.
+                    if piece.events.len() >= MAX_EVENTS {
+                        break;
+                    }
                 }
                 // What was read so far is stored, so that one missing block does not cost the ones before it again.
                 Err(error) => {

@@ -21,7 +21,8 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use kms_types::ChainId;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json, value::RawValue};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
+use url::Url;
 
 /// Requests in one batch; providers commonly allow 100 or more.
 const BATCH: usize = 32;
@@ -35,10 +36,19 @@ const SLOTS: usize = 128;
 pub struct Endpoint {
     name: String,
     client: RpcClient,
+    /// The same with room for the receipts of a whole block, which anyone may fill with logs.
+    bulk: RpcClient,
+    /// Parts of the URL that may be a key.
+    secrets: Arc<[String]>,
     chain_id: ChainId,
     timeout: Duration,
     gas_limit: u64,
 }
+
+/// How much larger the receipts of a block may be than other answers.
+const BULK: usize = 16;
+/// Parts of a URL from this length on are not repeated, wherever they come from.
+const SECRET: usize = 6;
 
 pub(super) struct Request {
     pub(super) method: &'static str,
@@ -59,19 +69,20 @@ impl Endpoint {
         endpoint: &EndpointConfig,
         name: String,
     ) -> Result<Self, BridgeError> {
-        let http = BoundedHttp::new(
-            endpoint.http.clone(),
-            config.max_response_bytes,
-            config.request_timeout,
-        )
-        .map_err(|error| BridgeError::Endpoint {
-            endpoint: name.clone(),
-            field: "client",
-            detail: shown(&error.without_url().to_string()),
-        })?;
+        let client = |limit| {
+            let http = BoundedHttp::new(endpoint.http.clone(), limit, config.request_timeout);
+            let http = http.map_err(|error| BridgeError::Endpoint {
+                endpoint: name.clone(),
+                field: "client",
+                detail: shown(&error.without_url().to_string()),
+            });
+            Ok::<_, BridgeError>(RpcClient::new(http?, false))
+        };
         Ok(Self {
+            client: client(config.max_response_bytes)?,
+            bulk: client(config.max_response_bytes.saturating_mul(BULK))?,
+            secrets: secrets(&endpoint.http),
             name,
-            client: RpcClient::new(http, false),
             chain_id: config.chain_id,
             timeout: config.request_timeout,
             gas_limit: config.gas_limit,
@@ -82,7 +93,21 @@ impl Endpoint {
         BridgeError::Endpoint {
             endpoint: self.name.clone(),
             field,
-            detail: shown(detail.as_ref()),
+            detail: shown(&self.without_secrets(detail.as_ref())),
+        }
+    }
+
+    // K4: a provider's own words may repeat the key it was asked with, and errors are shown to anyone.
+    fn without_secrets(&self, text: &str) -> String {
+        let hide = |text: String, secret: &String| text.replace(secret.as_str(), "…");
+        self.secrets.iter().fold(text.to_owned(), hide)
+    }
+
+    /// For answers of a block's size.
+    pub(super) fn for_bulk(&self) -> Self {
+        Self {
+            client: self.bulk.clone(),
+            ..self.clone()
         }
     }
 
@@ -153,6 +178,20 @@ impl Endpoint {
     ) -> Result<ProvenHeader, BridgeError> {
         header.ok_or_else(|| self.fault(field, "expected a block, got null"))
     }
+}
+
+/// User, password, path segments and values of the query.
+fn secrets(url: &Url) -> Arc<[String]> {
+    let values: Vec<String> = url.query_pairs().map(|(_, value)| value.into_owned()).collect();
+    let parts = [url.username(), url.password().unwrap_or_default()];
+    let segments = url.path_segments().into_iter().flatten();
+    parts
+        .into_iter()
+        .chain(segments)
+        .chain(values.iter().map(String::as_str))
+        .filter(|part| part.len() >= SECRET)
+        .map(str::to_owned)
+        .collect()
 }
 
 fn by_number(tag: Value) -> Request {
@@ -327,5 +366,28 @@ impl Endpoint {
         };
         let account = account.ok_or_else(|| self.fault(METHOD, "no answer"))?;
         Ok(Evidence { account, slots, code })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn k4_a_providers_words_do_not_repeat_the_key_it_was_asked_with() {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let url: Url = "https://someone:hunter2@one.example/v3/0123456789abcdef?token=sesame"
+            .parse()
+            .unwrap();
+        let contract = kms_types::ChainAddress::new([1; 20]);
+        let config = BridgeConfig::new(ChainId(1), contract, url.clone());
+        let endpoint = Endpoint::new(&config, &EndpointConfig::from(url)).unwrap();
+        let text = "project 0123456789abcdef of someone (hunter2, sesame): quota is over";
+        let fault = endpoint.fault("eth_getProof", text).to_string();
+        assert_eq!(
+            fault,
+            "https://one.example: eth_getProof: project … of … (…, …): quota is over"
+        );
     }
 }

@@ -75,7 +75,7 @@ impl Endpoint {
             method: METHOD,
             params: json!([block]),
         };
-        let answers = self.send(&[request]).await?;
+        let answers = self.for_bulk().send(&[request]).await?;
         let raw = answers.first().ok_or_else(|| self.fault(METHOD, "no answer"))?;
         let said: Option<Vec<Said>> = self.read(METHOD, raw)?;
         let said =
