@@ -76,7 +76,7 @@ impl Fetcher {
             {
                 let block = state.header().hash();
                 match source.hint(block, call.contract, call.data.clone()).await {
-                    Ok(hinted) => wants.hinted(state, hinted, MAX_HINTED),
+                    Ok(hinted) => wants.hinted(state, hinted, MAX_HINTED.min(self.max_slots)),
                     Err(error) => tracing::debug!(%error, "no access list"),
                 }
             }

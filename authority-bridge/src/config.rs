@@ -153,8 +153,17 @@ impl BridgeConfig {
         // C2: whoever runs the only endpoint decides which headers exist, and with them any state.
         let several = "several endpoints outside a development network";
         refuse(count > 1, "endpoints", several, count.to_string())?;
-        // C2: one provider under two entries would agree with itself.
-        let repeated = self.names().into_iter().find(|name| name.contains('#'));
+        // C2: one provider under two entries would agree with itself. A port or a final dot makes no other host.
+        let host = |endpoint: &EndpointConfig| {
+            let host = endpoint.http.host_str().unwrap_or_default();
+            host.trim_end_matches('.').to_owned()
+        };
+        let mut hosts: Vec<String> = self.endpoints.iter().map(host).collect();
+        hosts.sort_unstable();
+        let repeated = hosts.windows(2).find_map(|pair| match pair {
+            [one, other] if one == other => Some(one.clone()),
+            _ => None,
+        });
         let different = "endpoints of different hosts outside a development network";
         refuse(
             repeated.is_none(),

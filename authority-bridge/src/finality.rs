@@ -15,8 +15,7 @@ const PIECES_PER_STEP: u64 = 16;
 const MAX_GAP: u64 = 1_000_000;
 
 impl Follower {
-    /// The finalized block to act on: the claimed one, or the one before when the claimed one is older. The floor is
-    /// raised before anything is decided over a newer block.
+    /// The finalized block to act on: the claimed one, or the one before when the claimed one is older.
     pub(crate) async fn not_older(&mut self, claimed: ProvenHeader) -> Result<ProvenHeader, BridgeError> {
         let reference = claimed.block().block_ref();
         if let Some(known) = self.final_block {
@@ -25,13 +24,19 @@ impl Follower {
                 return self.still_final(known, reference).await;
             }
             self.descends(&claimed, known).await?;
-            if reference == known {
-                return Ok(claimed);
-            }
         }
-        self.floor.raise(reference).await?;
-        self.final_block = Some(reference);
         Ok(claimed)
+    }
+
+    /// Raises the floor to a block the head descends from, before anything is decided over it. An invented one that was
+    /// taken for final would make the true chain look like a contradiction, for good.
+    pub(crate) async fn keep_final(&mut self, finalized: &ProvenHeader) -> Result<(), BridgeError> {
+        let reference = finalized.block().block_ref();
+        if self.final_block != Some(reference) {
+            self.floor.raise(reference).await?;
+            self.final_block = Some(reference);
+        }
+        Ok(())
     }
 
     async fn still_final(&self, known: BlockRef, claimed: BlockRef) -> Result<ProvenHeader, BridgeError> {

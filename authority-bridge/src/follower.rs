@@ -216,6 +216,7 @@ impl Follower {
             return Ok(());
         }
         self.lineage.follow(&tip.head, &finalized, &*self.headers).await?;
+        self.keep_final(&finalized).await?;
         self.shared.recent.set(&self.lineage);
         let snapshot = self.snapshot(old.as_ref(), tip.head.clone(), finalized).await?;
         self.shared

@@ -234,9 +234,12 @@ impl State {
         let Some(head) = candidate else {
             return stay();
         };
-        let is_older = |path: &Path| at(path, head.number()).is_some_and(|own| own.hash() == head.hash());
-        // C5: a minority that falls back, with one that lags, must not take back a head that showed a revocation.
-        if head.number() < old.finalized.number() || is_older(&self.tree.path(&old.head)) {
+        let is_on = |path: &Path| at(path, head.number()).is_some_and(|own| own.hash() == head.hash());
+        // C5: a minority that falls back, with one that lags, must not take back a head that showed a revocation; neither
+        // along its chain nor to a removed block that the laggard still has. A chain that truly
+        // replaces another has a newer head within a slot.
+        let is_before = head.timestamp() < old.head.timestamp() || head.number() < old.finalized.number();
+        if is_before || is_on(&self.tree.path(&old.head)) {
             return stay();
         }
         let path = self.tree.path(&head);

@@ -18,8 +18,10 @@ use std::{
 const LENGTH: u64 = 24;
 
 fn child(parent: Option<&ProvenHeader>, mark: u8) -> Arc<ProvenHeader> {
+    let number = parent.map_or(0, |parent| parent.number() + 1);
     let header = Header {
-        number: parent.map_or(0, |parent| parent.number() + 1),
+        number,
+        timestamp: number * 12,
         parent_hash: parent.map_or_else(Default::default, ProvenHeader::hash),
         extra_data: vec![mark].into(),
         ..Header::default()
@@ -190,6 +192,34 @@ fn c2_a_disagreement_that_lasts_is_told_and_one_that_ends_is_not() {
         both(&mut state, (1, 1), 13, Duration::ZERO).unwrap().head.hash(),
         chains[1][13].hash()
     );
+}
+
+#[test]
+fn c5_a_removed_block_that_one_still_has_takes_back_no_newer_head() {
+    let honest = branch(&[], 0, 0);
+    let chains = [honest.clone(), branch(&honest, 10, 1)];
+    let (members, mut state) = (members(), State::new(3));
+    let mut tip = |said: [(usize, usize); 3]| {
+        for (index, (branch, head)) in said.into_iter().enumerate() {
+            let finalized = 5;
+            say(
+                &mut state,
+                &chains,
+                index,
+                Said {
+                    branch,
+                    head,
+                    finalized,
+                },
+            );
+        }
+        look(&mut state, members, 2).tip.unwrap().head.hash()
+    };
+    // The second lags on the branch that was removed, where the third joins it.
+    assert_eq!(tip([(0, 14), (1, 12), (0, 14)]), chains[0][14].hash());
+    assert_eq!(tip([(0, 14), (1, 12), (1, 13)]), chains[0][14].hash());
+    // A head after the agreed one is another matter.
+    assert_eq!(tip([(0, 14), (1, 15), (1, 15)]), chains[1][15].hash());
 }
 
 #[test]

@@ -381,7 +381,7 @@ mod tests {
             .parse()
             .unwrap();
         let contract = kms_types::ChainAddress::new([1; 20]);
-        let config = BridgeConfig::new(ChainId(1), contract, url.clone());
+        let config = BridgeConfig::new(ChainId(1), contract, vec![EndpointConfig::from(url.clone())]);
         let endpoint = Endpoint::new(&config, &EndpointConfig::from(url)).unwrap();
         let text = "project 0123456789abcdef of someone (hunter2, sesame): quota is over";
         let fault = endpoint.fault("eth_getProof", text).to_string();
