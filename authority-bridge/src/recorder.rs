@@ -6,7 +6,7 @@ use crate::{
     evidence::{Made, Prover},
     store::{ChainStore, Recorded, Retention, app_of, explained},
 };
-use authority_policy::{Subject, Verdict};
+use authority_policy::{DecisionEvidence, Subject, Verdict};
 use kms_types::{BlockHash, UnixTime};
 use std::{
     collections::HashMap,
@@ -39,6 +39,8 @@ pub struct RecorderConfig {
     /// Least time between two decisions about the same KMS node with the same verdict: a node asks about itself at every
     /// block.
     pub kms_every_s: u64,
+    /// Longest evidence that is kept, in bytes; a decision whose evidence is longer is filed without it.
+    pub max_evidence: usize,
 }
 
 /// What became of the decisions, counted since the start.
@@ -185,10 +187,18 @@ impl Worker {
             return None;
         }
         let (subject, app_id, decided) = (made.subject, app_of(&made.facts), made.decided.clone());
-        let evidence = self.prover.prove(made).await.map_err(|error| {
+        // C6: how much an app's contract reads is its owner's choice, and the disk is ours.
+        let fits = |evidence: DecisionEvidence| match evidence.size() {
+            size if size <= self.config.max_evidence => Ok(evidence),
+            size => {
+                let most = self.config.max_evidence;
+                Err(format!("evidence: expected at most {most} bytes, got {size}"))
+            }
+        };
+        let proven = self.prover.prove(made).await.map_err(|error| error.to_string());
+        let evidence = proven.and_then(fits).inspect_err(|why| {
             self.counts.without_evidence.fetch_add(1, Ordering::Relaxed);
-            tracing::warn!(%error, head = %decided.head.block_ref(), "no evidence of a decision");
-            error.to_string()
+            tracing::warn!(why, head = %decided.head.block_ref(), "no evidence of a decision");
         });
         Some(Recorded {
             subject,

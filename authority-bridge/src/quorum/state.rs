@@ -236,10 +236,11 @@ impl State {
         };
         let is_on = |path: &Path| at(path, head.number()).is_some_and(|own| own.hash() == head.hash());
         // C5: a minority that falls back, with one that lags, must not take back a head that showed a revocation; neither
-        // along its chain nor to a removed block that the laggard still has. A chain that truly
-        // replaces another has a newer head within a slot.
-        let is_before = head.timestamp() < old.head.timestamp() || head.number() < old.finalized.number();
-        if is_before || is_on(&self.tree.path(&old.head)) {
+        // along its chain nor, while anyone still has it, to a removed block that the laggard has.
+        let old_path = self.tree.path(&old.head);
+        let is_before = head.number() <= old.head.number() && head.timestamp() < old.head.timestamp();
+        let is_held = || views.iter().any(|view| view.has(&old.head));
+        if head.number() < old.finalized.number() || is_on(&old_path) || is_before && is_held() {
             return stay();
         }
         let path = self.tree.path(&head);

@@ -218,8 +218,9 @@ fn c5_a_removed_block_that_one_still_has_takes_back_no_newer_head() {
     // The second lags on the branch that was removed, where the third joins it.
     assert_eq!(tip([(0, 14), (1, 12), (0, 14)]), chains[0][14].hash());
     assert_eq!(tip([(0, 14), (1, 12), (1, 13)]), chains[0][14].hash());
-    // A head after the agreed one is another matter.
+    // A head after the agreed one is another matter, and so is one everybody went back to.
     assert_eq!(tip([(0, 14), (1, 15), (1, 15)]), chains[1][15].hash());
+    assert_eq!(tip([(0, 14), (0, 14), (0, 14)]), chains[0][14].hash());
 }
 
 #[test]

@@ -18,7 +18,8 @@ pub(crate) struct View {
 }
 
 impl View {
-    fn has(&self, block: &ProvenHeader) -> bool {
+    /// Whether the block is on this chain.
+    pub(crate) fn has(&self, block: &ProvenHeader) -> bool {
         at(&self.path, block.number()).is_some_and(|own| own.hash() == block.hash())
     }
 

@@ -2,6 +2,7 @@
 
 use crate::{
     fixture::{COMPOSE, Net, PATIENCE},
+    postgres::Postgres,
     ring::Ring,
 };
 use alloy::primitives::{Address, B256, Bytes};
@@ -73,10 +74,25 @@ impl EvidenceSource for Hiding {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn c2_history_holds_every_policy_event_in_order_and_goes_on_after_a_stop() {
+async fn c2_history_holds_every_policy_event_in_order_and_goes_on_after_a_stop_on_sqlite() {
     let net = Net::settled().await;
     let folder = tempfile::tempdir().unwrap();
     let (_database, store) = store(&net, folder.path()).await;
+    holds_every_policy_event(net, store).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c2_history_holds_every_policy_event_in_order_and_goes_on_after_a_stop_on_postgres() {
+    let net = Net::settled().await;
+    let postgres = Postgres::start().await;
+    let database = Database::open(&postgres.url(), 4, PATIENCE, migrations())
+        .await
+        .unwrap();
+    let store = ChainStore::new(database.pool().clone(), ChainId(31337), net.network.kms_authority);
+    holds_every_policy_event(net, store).await;
+}
+
+async fn holds_every_policy_event(net: Net, store: ChainStore) {
     let bridge = net.bridge().await;
     let audit = bridge.audit(store.clone(), Some(0));
     let extra = ComposeHash::new([0xee; 32]);
@@ -86,8 +102,11 @@ async fn c2_history_holds_every_policy_event_in_order_and_goes_on_after_a_stop()
     audit.shutdown().await;
     net.revoke_compose(extra).await;
     net.mine(300).await;
-    let audit = bridge.audit(store.clone(), Some(0));
+    // Two nodes on one database: each piece is stored by one of them.
+    let (audit, other) = (bridge.audit(store.clone(), Some(0)), net.bridge().await);
+    let second = other.audit(store.clone(), Some(0));
     done(&audit, net.height().await - 2).await;
+    done(&second, net.height().await - 2).await;
     let of_app = names(&store, Some(net.app)).await;
     let said: Vec<_> = of_app.iter().map(|event| event.event.as_str()).collect();
     for expected in ["AppRegistered", "ComposeHashAdded", "ComposeHashRemoved"] {
@@ -102,7 +121,11 @@ async fn c2_history_holds_every_policy_event_in_order_and_goes_on_after_a_stop()
     );
     assert_eq!(said.last(), Some(&"ComposeHashRemoved"));
     let all = names(&store, None).await;
-    assert!(all.is_sorted_by_key(|event| (event.block.number, event.log_index)));
+    let place = |event: &StoredEvent| (event.block.number, event.log_index);
+    assert!(
+        all.windows(2).all(|pair| place(&pair[0]) < place(&pair[1])),
+        "{all:?}"
+    );
     assert!(
         all.iter().any(|event| event.event == "AttestationRootAdded"),
         "the constructor's too"

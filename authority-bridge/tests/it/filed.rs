@@ -118,6 +118,7 @@ async fn c8_the_recorder_files_each_decision_once_for_its_blocks() {
             age_s: 86_400,
         },
         kms_every_s: 3600,
+        max_evidence: 1 << 20,
     };
     let recorder = Recorder::start(&bridge, store.clone(), Arc::clone(&net.clock) as _, config);
     let counts = Arc::clone(recorder.counts());
@@ -160,5 +161,33 @@ async fn c8_the_recorder_files_each_decision_once_for_its_blocks() {
     net.caught_up(&bridge).await;
     bridge.decide(Subject::App, &net.record()).await.unwrap();
     assert_eq!(counts.overflow.load(Ordering::Relaxed), 1);
+    bridge.shutdown().await;
+}
+
+#[tokio::test]
+async fn c6_evidence_beyond_the_bound_is_not_kept_and_the_decision_says_why() {
+    let net = Net::settled().await;
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(folder.path(), &net).await;
+    let bridge = net.bridge().await;
+    let config = RecorderConfig {
+        keep: Retention {
+            count: 100,
+            age_s: 86_400,
+        },
+        kms_every_s: 3600,
+        max_evidence: 1000,
+    };
+    let recorder = Recorder::start(&bridge, store.clone(), Arc::clone(&net.clock) as _, config);
+    bridge.decide(Subject::App, &net.record()).await.unwrap();
+    let all = filed(&store, 1).await;
+    let why = all[0].missing.as_deref().unwrap();
+    assert!(
+        why.starts_with("evidence: expected at most 1000 bytes, got "),
+        "{why}"
+    );
+    let counts = Arc::clone(recorder.counts());
+    recorder.stop().await;
+    assert_eq!(counts.without_evidence.load(Ordering::Relaxed), 1);
     bridge.shutdown().await;
 }

@@ -26,6 +26,8 @@ mod legacy;
 mod lies;
 mod odd_apps;
 mod oracle;
+#[path = "../../../kms-node/tests/it/support/postgres.rs"]
+mod postgres;
 mod program;
 mod quorum;
 mod reorgs;

@@ -71,6 +71,9 @@ pub(crate) fn height_floor(config: &Config, store: &Store) -> GuardedFloor {
     GuardedFloor::new(chain_store(config, store), copy)
 }
 
+/// Longest evidence of a decision that is kept, in bytes: a hundred slots deep in the trie of a large chain, and the codes.
+const MAX_EVIDENCE: usize = 1 << 20;
+
 /// Starts filing decisions, when that is wanted and the authority's decisions can be proven.
 pub(super) fn recorder(app: &App) -> Option<Recorder> {
     let history = &app.config.history;
@@ -83,6 +86,7 @@ pub(super) fn recorder(app: &App) -> Option<Recorder> {
             age_s: history.decisions_keep_days.saturating_mul(86_400),
         },
         kms_every_s: history.decisions_kms_every_s,
+        max_evidence: MAX_EVIDENCE,
     };
     let recorder = app
         .authority

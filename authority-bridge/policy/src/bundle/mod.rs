@@ -123,6 +123,13 @@ impl DecisionEvidence {
         Ok(evidence)
     }
 
+    /// Bytes of the parts it is made of.
+    pub fn size(&self) -> usize {
+        let parts = self.witness.nodes.iter().chain(&self.witness.codes);
+        let links = self.links.iter().map(alloy_rlp::Encodable::length);
+        parts.map(|part| part.len()).chain(links).sum()
+    }
+
     fn bounded(&self) -> Result<(), PolicyError> {
         for (what, limit, actual) in [
             ("nodes of a decision", MAX_FILE_NODES, self.witness.nodes.len()),

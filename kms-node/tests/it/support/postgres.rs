@@ -80,7 +80,8 @@ impl Postgres {
             .unwrap();
         let postgres = Self { folder, server };
         let up = async {
-            while kms_node::store::Store::open(&postgres.url(), 2, Duration::from_secs(1))
+            let bound = Duration::from_secs(1);
+            while authority_bridge::store::Database::open(&postgres.url(), 2, bound, Vec::new())
                 .await
                 .is_err()
             {
