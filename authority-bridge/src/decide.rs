@@ -68,13 +68,9 @@ impl Drop for Place<'_> {
 impl Bridge {
     /// Decides from what is remembered and proven; `None` when something must be fetched first.
     pub(crate) fn warm(&self, snapshot: &Snapshot, subject: Subject, facts: &Facts) -> Option<Decided> {
-        let Some(entry) = self.shared.memo.find(subject, facts) else {
-            return None;
-        };
+        let entry = self.shared.memo.find(subject, facts)?;
         let hash = entry.question.record_hash();
-        let Some(head) = self.hold(&entry.head, &snapshot.head) else {
-            return None;
-        };
+        let head = self.hold(&entry.head, &snapshot.head)?;
         if let Verdict::Denied { .. } = head.outcome.value {
             let decided = Decided::new(snapshot, hash, &head.outcome.value, None);
             if self.remember(subject, facts, &entry, head, None) {
@@ -82,12 +78,7 @@ impl Bridge {
             }
             return Some(decided);
         }
-        let Some(before) = &entry.finalized else {
-            return None;
-        };
-        let Some(finalized) = self.hold(before, &snapshot.finalized) else {
-            return None;
-        };
+        let finalized = self.hold(entry.finalized.as_ref()?, &snapshot.finalized)?;
         let decided = Decided::new(
             snapshot,
             hash,
