@@ -1,4 +1,4 @@
-//! Fetches what an execution misses, has it proven, and runs again, within bounds on rounds, accounts and slots.
+//! Fetches what an execution misses, has it proven, and runs again, within a bound on rounds.
 
 use crate::{BridgeConfig, BridgeError, Evidence, EvidenceSource, Want};
 use alloy::{
@@ -11,8 +11,8 @@ use std::{
     sync::Arc,
 };
 
-const MAX_ROUNDS: usize = 128;
-const MAX_ACCOUNTS: usize = 128;
+/// Accounts taken from a guess.
+const MAX_HINTED_ACCOUNTS: usize = 64;
 /// Slots taken from a guess at what a call will read. A liar's guess makes honest endpoints prove them for nothing.
 const MAX_HINTED: usize = 128;
 /// Rounds after which another one is asked for a guess.
@@ -22,7 +22,7 @@ const HINT_EVERY: usize = 4;
 #[derive(Clone)]
 pub(crate) struct Fetcher {
     source: Arc<dyn EvidenceSource>,
-    max_slots: usize,
+    max_rounds: usize,
 }
 
 /// Runs of the same call: what is asked of which contract, and how.
@@ -39,7 +39,7 @@ impl Fetcher {
     pub(crate) fn new(source: Arc<dyn EvidenceSource>, config: &BridgeConfig) -> Self {
         Self {
             source,
-            max_slots: config.max_slots_per_decision,
+            max_rounds: config.max_rounds_per_decision,
         }
     }
 
@@ -54,8 +54,7 @@ impl Fetcher {
         F: Fn(&ProvenState) -> Result<Outcome<T>, Stop> + Clone + Send + 'static,
     {
         let sources = self.sources();
-        let (mut accounts, mut slots) = (BTreeSet::new(), 0);
-        for round in 0..MAX_ROUNDS {
+        for round in 0..self.max_rounds {
             let missing = match run(call.ask.clone(), state.clone()).await? {
                 Ok(outcome) => return Ok(Ok(outcome)),
                 Err(Stop::Failed(fault)) => return Ok(Err(fault)),
@@ -63,12 +62,6 @@ impl Fetcher {
             };
             let mut wants = Wants::default();
             wants.missing(missing)?;
-            for want in wants.0.iter() {
-                accounts.insert(*want.0);
-                slots += want.1.0.len();
-            }
-            limit("accounts", MAX_ACCOUNTS, accounts.len())?;
-            limit("storage slots", self.max_slots, slots)?;
             // A guess is not held against the call: whoever makes a bad one costs round trips, and the next one is asked.
             if let Some(source) = sources
                 .get(round / HINT_EVERY)
@@ -76,7 +69,7 @@ impl Fetcher {
             {
                 let block = state.header().hash();
                 match source.hint(block, call.contract, call.data.clone()).await {
-                    Ok(hinted) => wants.hinted(state, hinted, MAX_HINTED.min(self.max_slots)),
+                    Ok(hinted) => wants.hinted(state, hinted, MAX_HINTED),
                     Err(error) => tracing::debug!(%error, "no access list"),
                 }
             }
@@ -84,8 +77,8 @@ impl Fetcher {
             self.prove(state, &wants).await?;
         }
         Err(BridgeError::TooMuch {
-            what: "rounds of fetching",
-            limit: MAX_ROUNDS,
+            what: "rounds of fetching for one call",
+            limit: self.max_rounds,
         })
     }
 
@@ -139,13 +132,6 @@ fn add(state: &ProvenState, evidence: Evidence) -> Result<(), PolicyError> {
         .try_for_each(|slot| state.add_slot(address, slot))
 }
 
-fn limit(what: &'static str, limit: usize, actual: usize) -> Result<(), BridgeError> {
-    if actual > limit {
-        return Err(BridgeError::TooMuch { what, limit });
-    }
-    Ok(())
-}
-
 /// Wishes, each account once.
 #[derive(Default)]
 struct Wants(BTreeMap<Address, (BTreeSet<B256>, bool)>);
@@ -165,7 +151,7 @@ impl Wants {
 
     /// Takes what is not proven yet, as far as the bounds go.
     fn hinted(&mut self, state: &ProvenState, hinted: Vec<Want>, mut most: usize) {
-        for want in hinted.into_iter().take(MAX_ACCOUNTS / 2) {
+        for want in hinted.into_iter().take(MAX_HINTED_ACCOUNTS) {
             let code = match state.account(want.address) {
                 Ok(Some(account)) => {
                     account.code_hash != KECCAK_EMPTY && !state.nodes().has_code(account.code_hash)

@@ -10,6 +10,7 @@ use url::Url;
 
 /// Most endpoints; each is asked with every head.
 const MAX_ENDPOINTS: usize = 32;
+const ENDPOINTS: &str = "chain.endpoints";
 
 /// One JSON-RPC provider. Its URLs may hold keys, so they are not shown.
 #[derive(Clone, PartialEq, Eq)]
@@ -64,8 +65,9 @@ pub struct BridgeConfig {
     pub gas_limit: u64,
     /// Rules of the EVM.
     pub hardfork: HardforkRule,
-    /// Most storage slots one policy call may read.
-    pub max_slots_per_decision: usize,
+    /// Most rounds of fetching for one policy call. A round proves what the last execution missed (an account with its code, or
+    /// a slot) and what endpoints guess it will read next.
+    pub max_rounds_per_decision: usize,
     /// Most decisions that fetch state at the same time.
     pub max_concurrent_fetches: usize,
     /// Most decisions remembered.
@@ -92,7 +94,7 @@ impl BridgeConfig {
             max_response_bytes: 8 * 1024 * 1024,
             gas_limit: 10_000_000,
             hardfork: HardforkRule::HeaderShape,
-            max_slots_per_decision: 1024,
+            max_rounds_per_decision: 128,
             max_concurrent_fetches: 16,
             max_memo: 2048,
             development: false,
@@ -128,31 +130,31 @@ impl BridgeConfig {
     /// [`BridgeError::Config`] with the field.
     pub fn check(&self) -> Result<(), BridgeError> {
         let (count, needed) = (self.endpoints.len(), self.needed());
-        let refuse = |holds: bool, field, expected: &str, actual: String| match holds {
+        let refuse = |holds: bool, field, expected, actual: String| match holds {
             true => Ok(()),
             false => Err(BridgeError::Config {
                 field,
-                expected: expected.to_owned(),
+                expected,
                 actual,
             }),
         };
-        let bounds = (1..=MAX_ENDPOINTS).contains(&count);
-        refuse(bounds, "endpoints", "1 to 32", count.to_string())?;
+        // C2: whoever runs the only endpoint decides which headers exist, and with them any state.
+        let least = if self.development { 1 } else { 2 };
+        let bounds = (least..=MAX_ENDPOINTS).contains(&count);
+        let several = "2 to 32 providers, or one in a development network";
+        refuse(bounds, ENDPOINTS, several, count.to_string())?;
         // C2: two minorities that both count as agreement could each have a chain of their own.
         let majority = needed <= count && needed.saturating_mul(2) > count;
         let actual = format!("{needed} of {count}");
         refuse(
             majority,
-            "threshold",
-            "more than half of the endpoints, and no more than there are",
+            "chain.threshold",
+            "0, or more than half of the endpoints and no more than there are",
             actual,
         )?;
         if self.development {
             return Ok(());
         }
-        // C2: whoever runs the only endpoint decides which headers exist, and with them any state.
-        let several = "several endpoints outside a development network";
-        refuse(count > 1, "endpoints", several, count.to_string())?;
         // C2: one provider under two entries would agree with itself. A port or a final dot makes no other host.
         let host = |endpoint: &EndpointConfig| {
             let host = endpoint.http.host_str().unwrap_or_default();
@@ -164,10 +166,10 @@ impl BridgeConfig {
             [one, other] if one == other => Some(one.clone()),
             _ => None,
         });
-        let different = "endpoints of different hosts outside a development network";
+        let different = "providers of different hosts";
         refuse(
             repeated.is_none(),
-            "endpoints",
+            ENDPOINTS,
             different,
             repeated.unwrap_or_default(),
         )

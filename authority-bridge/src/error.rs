@@ -53,7 +53,9 @@ pub enum BridgeError {
         limit_s: u64,
     },
     /// The head is ahead of this machine's clock.
-    #[error("head {head}: its time {time} is more than {limit_s} s ahead of the clock's {now}")]
+    #[error(
+        "head {head}: its time {time} is more than {limit_s} s ahead of the clock's {now}; set the clock"
+    )]
     Clock {
         /// Newest head.
         head: BlockRef,
@@ -90,7 +92,7 @@ pub enum BridgeError {
         /// Which setting.
         field: &'static str,
         /// What is acceptable.
-        expected: String,
+        expected: &'static str,
         /// What is there.
         actual: String,
     },
@@ -102,8 +104,8 @@ pub enum BridgeError {
         /// Why.
         fault: Box<PolicyError>,
     },
-    /// The policy call would need more state than is allowed.
-    #[error("policy call: expected at most {limit} {what}")]
+    /// It would take more than is allowed.
+    #[error("expected at most {limit} {what}")]
     TooMuch {
         /// Of what.
         what: &'static str,

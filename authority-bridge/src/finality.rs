@@ -139,7 +139,7 @@ impl Follower {
         let name = self.headers.name();
         BridgeError::unavailable(format!(
             "{name}: finalized block {claimed} is more than {MAX_GAP} blocks after {known}, too many to link; check with \
-             providers you trust that both blocks are on the chain, then start with a fresh height floor"
+             providers you trust that both blocks are on the chain, then `floor accept --block NUMBER:HASH`"
         ))
     }
 }

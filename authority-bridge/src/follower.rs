@@ -5,7 +5,7 @@
 use crate::{
     BridgeConfig, BridgeError, ChainStatus, Clock, EndpointStatus, HeaderSource, HeightFloor,
     cold::{Call, Fetcher},
-    lineage::{Lineage, Recent},
+    lineage::Lineage,
     memo::Memo,
     rpc::{Announced, Announcements, Announcer, Credit, announce},
     snapshot::{Published, Snapshot, View},
@@ -26,7 +26,6 @@ pub(crate) struct Shared {
     pub(crate) published: watch::Sender<Published>,
     pub(crate) status: watch::Sender<ChainStatus>,
     pub(crate) memo: Memo,
-    pub(crate) recent: Recent,
     pub(crate) upkeep: Upkeep,
 }
 
@@ -36,7 +35,6 @@ impl Shared {
             published: watch::Sender::default(),
             status: watch::Sender::default(),
             memo: Memo::new(max_memo),
-            recent: Recent::default(),
             upkeep: Upkeep::default(),
         }
     }
@@ -165,12 +163,15 @@ impl Follower {
             tracing::warn!(%error, halted, "the chain could not be followed");
         }
         let text = failure.as_ref().map(ToString::to_string);
-        let endpoints = self.endpoints(text.as_deref());
+        let (endpoints, floor) = (self.endpoints(text.as_deref()), self.floor.degraded());
         self.shared
             .published
             .send_modify(|published| published.failure = failure);
         self.shared.status.send_if_modified(|status| {
-            let changed = status.connected != text.is_none() || status.last_error != text;
+            let changed = status.connected != text.is_none()
+                || status.last_error != text
+                || status.floor_degraded != floor;
+            status.floor_degraded = floor;
             status.connected = text.is_none();
             status.halted = halted;
             status.last_error = text;
@@ -192,6 +193,7 @@ impl Follower {
             finalized: self.final_block,
             agrees: failure.is_none(),
             healthy: failure.is_none(),
+            proves: failure.is_none(),
             last_error: failure.map(str::to_owned),
             ..EndpointStatus::default()
         }]
@@ -217,7 +219,6 @@ impl Follower {
         }
         self.lineage.follow(&tip.head, &finalized, &*self.headers).await?;
         self.keep_final(&finalized).await?;
-        self.shared.recent.set(&self.lineage);
         let snapshot = self.snapshot(old.as_ref(), tip.head.clone(), finalized).await?;
         self.shared
             .upkeep

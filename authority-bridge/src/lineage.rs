@@ -1,15 +1,10 @@
 //! The chain from before the finalized block to the head, each header the parent of the next: it tells how many blocks a new
-//! head removed, and links a decision's two blocks for whoever checks it later. Refused: a head that does not descend from
-//! the finalized block. Verdicts are kept by block hash, so those of removed blocks are void in any case.
+//! head removed. Refused: a head that does not descend from the finalized block. Verdicts are kept by block hash, so those of removed blocks are void in any case.
 
-use crate::{Bridge, BridgeError, Decided, HeaderSource};
+use crate::{BridgeError, HeaderSource};
 use alloy::primitives::B256;
 use authority_policy::ProvenHeader;
-use kms_types::BlockRef;
-use std::{
-    collections::VecDeque,
-    sync::{Arc, PoisonError, RwLock},
-};
+use std::{collections::VecDeque, sync::Arc};
 
 /// Headers kept before the finalized block.
 const BEFORE: u64 = 128;
@@ -133,42 +128,5 @@ impl Lineage {
                 finalized.hash()
             ),
         })
-    }
-
-    fn all(&self) -> Vec<Arc<ProvenHeader>> {
-        self.headers.iter().map(Arc::clone).collect()
-    }
-}
-
-/// The lineage as readers see it.
-#[derive(Debug, Default)]
-pub(crate) struct Recent(RwLock<Arc<Vec<Arc<ProvenHeader>>>>);
-
-impl Recent {
-    pub(crate) fn set(&self, lineage: &Lineage) {
-        let headers = Arc::new(lineage.all());
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = headers;
-    }
-
-    /// Headers after `from`, up to and with `to`, oldest first.
-    pub(crate) fn between(&self, from: BlockRef, to: BlockRef) -> Option<Vec<Arc<ProvenHeader>>> {
-        let headers = Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner));
-        let position = |block: BlockRef| {
-            let oldest = headers.first()?.number();
-            let index = usize::try_from(block.number.checked_sub(oldest)?).ok()?;
-            let header = headers.get(index)?;
-            (header.block().block_ref() == block).then_some(index)
-        };
-        let (from, to) = (position(from)?.checked_add(1)?, position(to)?.checked_add(1)?);
-        headers.get(from..to).map(<[_]>::to_vec)
-    }
-}
-
-impl Bridge {
-    /// The headers that link a decision's finalized block, not included, to its head, oldest first. `None` when the blocks
-    /// were removed since, or are too long ago.
-    pub fn headers_of(&self, decided: &Decided) -> Option<Vec<Arc<ProvenHeader>>> {
-        let (finalized, head) = (decided.finalized.block_ref(), decided.head.block_ref());
-        self.shared.recent.between(finalized, head)
     }
 }

@@ -10,10 +10,14 @@ fn main() -> ExitCode {
         .install_default()
         .is_err()
     {
+        eprintln!("authority-bridge: another provider of TLS is installed already");
         return ExitCode::FAILURE;
     }
     match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime.block_on(run(cli)),
-        Err(_) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("authority-bridge: no threads: {error}");
+            ExitCode::FAILURE
+        }
     }
 }

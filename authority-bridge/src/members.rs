@@ -17,8 +17,10 @@ const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// Pause of an endpoint without which too few are left.
 const NEEDED_PAUSE: Duration = Duration::from_millis(500);
-/// How long an endpoint whose evidence proved nothing is asked last.
+/// Pause of an endpoint whose evidence proved nothing.
 const AFTER_LIE: Duration = Duration::from_secs(600);
+/// How long evidence that failed or was false is held against an endpoint after its pause.
+const MEMORY: Duration = Duration::from_secs(60);
 /// An answer may take twice as long as most endpoints take, within these bounds, before the next is asked as well.
 const LEAST_PATIENCE: Duration = Duration::from_millis(25);
 const MOST_PATIENCE: Duration = Duration::from_millis(250);
@@ -47,6 +49,12 @@ impl Record {
         self.error = error;
     }
 
+    /// Whether its failures still count: whoever fails is asked last, and so might never show that it is well again.
+    fn is_recent(&self) -> bool {
+        self.failed_at
+            .is_some_and(|at| at.elapsed() < self.pause.saturating_add(MEMORY))
+    }
+
     /// Whether it is left alone now, waiting for `longest` at most.
     fn rests(&self, longest: Duration) -> bool {
         self.failed_at
@@ -63,6 +71,18 @@ struct Health {
     lies: u64,
     /// How long it takes to answer, smoothed.
     latency: Option<Duration>,
+}
+
+/// How an endpoint does.
+pub(crate) struct Report {
+    /// Whether it answered when last asked for headers.
+    pub(crate) healthy: bool,
+    /// Whether its evidence was good when it was last asked for some, as far as that is remembered.
+    pub(crate) proves: bool,
+    /// What was last wrong with it.
+    pub(crate) last_error: Option<String>,
+    /// Answers that cannot be true.
+    pub(crate) lies: u64,
 }
 
 /// One endpoint.
@@ -153,22 +173,35 @@ impl Member {
         health.evidence.failed(Some(text), AFTER_LIE);
     }
 
-    /// Whether it answers, what was last wrong with it, and its lies.
-    pub(crate) fn report(&self) -> (bool, Option<String>, u64) {
+    /// How it does.
+    pub(crate) fn report(&self) -> Report {
         let health = self.health();
-        let faults = [&health.headers.error, &health.dispute, &health.evidence.error];
-        let last = faults.into_iter().find_map(Clone::clone);
-        (health.headers.failures == 0, last, health.lies)
+        let evidence = health
+            .evidence
+            .error
+            .as_ref()
+            .filter(|_| health.evidence.is_recent());
+        let faults = [health.headers.error.as_ref(), health.dispute.as_ref(), evidence];
+        Report {
+            healthy: health.latency.is_some() && health.headers.failures == 0,
+            proves: evidence.is_none(),
+            last_error: faults.into_iter().flatten().next().cloned(),
+            lies: health.lies,
+        }
     }
 
     /// Less is better.
     fn rank(&self) -> (bool, bool, bool, u32) {
         let health = self.health();
+        let failures = match health.evidence.is_recent() {
+            true => health.evidence.failures,
+            false => 0,
+        };
         (
             health.evidence.rests(Duration::MAX),
             health.headers.failures > 0,
             health.dispute.is_some(),
-            health.evidence.failures,
+            failures,
         )
     }
 }

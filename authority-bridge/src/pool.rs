@@ -74,6 +74,9 @@ impl EvidenceSource for EvidencePool {
         let ask = |endpoint: Endpoint| async move { endpoint.receipts(block).await };
         let (index, receipts) = self.members.first(self.order(), true, ask).await?;
         self.answered.store(index, Ordering::Relaxed);
+        if let Some(member) = self.members.get(index) {
+            member.gave_evidence();
+        }
         Ok(receipts)
     }
 

@@ -36,4 +36,8 @@ pub trait HeightFloor: Send + Sync + 'static {
     async fn load(&self) -> Result<Option<BlockRef>, FloorError>;
     /// Stores a newer one; returns once it is durable. Where several nodes share a store, the higher block stays.
     async fn raise(&self, block: BlockRef) -> Result<(), FloorError>;
+    /// What is wrong while blocks are kept nevertheless.
+    fn degraded(&self) -> Option<String> {
+        None
+    }
 }

@@ -3,11 +3,11 @@
 //! Refuses a chain or a contract that is none, URLs without TLS outside a development network, and a single endpoint
 //! there. URLs may hold keys: neither a problem nor `Debug` repeats one.
 
-use crate::{BridgeConfig, EndpointConfig};
+use crate::{BridgeConfig, BridgeError, EndpointConfig};
 use kms_settings::Checker;
 use kms_types::{ChainAddress, ChainId};
 use serde::Deserialize;
-use std::{collections::HashSet, fmt, time::Duration};
+use std::{fmt, time::Duration};
 use url::Url;
 
 /// `[chain]`
@@ -130,37 +130,15 @@ impl ChainSection {
                 );
             }
         }
-        let (count, needed) = (self.endpoints.len(), self.needed());
-        // C2: whoever runs the only endpoint decides which headers exist, and with them any state.
-        let least = if self.development { 1 } else { 2 };
-        let expected = "2 to 32 providers (one is enough in a development network)";
-        checker.require((least..=32).contains(&count), "chain.endpoints", expected, count);
-        if count > 0 {
-            // C2: two minorities that both count as agreement could each have a chain of their own.
-            let majority = needed <= count && needed.saturating_mul(2) > count;
-            let expected = "0, or more than half of the endpoints and no more than there are";
-            checker.require(majority, "chain.threshold", expected, needed);
+        let refused = self.bridge().ok().and_then(|bridge| bridge.check().err());
+        if let Some(BridgeError::Config {
+            field,
+            expected,
+            actual,
+        }) = refused
+        {
+            checker.require(false, field, expected, actual);
         }
-        if let (Some(repeated), false) = (self.repeated_host(), self.development) {
-            // C2: one provider under two entries would agree with itself.
-            checker.require(false, "chain.endpoints", "providers of different hosts", repeated);
-        }
-    }
-
-    /// How many endpoints must agree.
-    fn needed(&self) -> usize {
-        match self.threshold {
-            0 => self.endpoints.len() / 2 + 1,
-            threshold => threshold,
-        }
-    }
-
-    /// A host that more than one endpoint names.
-    fn repeated_host(&self) -> Option<String> {
-        let host = |endpoint: &EndpointSection| Some(Url::parse(&endpoint.http).ok()?.host_str()?.to_owned());
-        let mut seen = HashSet::new();
-        let mut hosts = self.endpoints.iter().filter_map(host);
-        hosts.find(|host| !seen.insert(host.clone()))
     }
 
     /// The bridge these values make.

@@ -16,6 +16,8 @@ pub struct ChainStatus {
     pub subscribed: bool,
     /// Whether following has stopped for good because the chain contradicted a final block.
     pub halted: bool,
+    /// What is wrong with the height floor while it is kept nevertheless.
+    pub floor_degraded: Option<String>,
     /// Why the last attempt failed.
     pub last_error: Option<String>,
     /// Every endpoint, in the order of the configuration.
@@ -29,7 +31,7 @@ pub struct ChainStatus {
 }
 
 impl ChainStatus {
-    /// What is wrong with single endpoints, each by name, while the others go on.
+    /// What is wrong while decisions go on: single endpoints, each by name, and the height floor.
     pub fn troubles(&self) -> Vec<String> {
         let trouble = |endpoint: &EndpointStatus| {
             let name = &endpoint.name;
@@ -40,7 +42,8 @@ impl ChainStatus {
                 (None, true) => None,
             }
         };
-        self.endpoints.iter().filter_map(trouble).collect()
+        let of_endpoints = self.endpoints.iter().filter_map(trouble);
+        of_endpoints.chain(self.floor_degraded.clone()).collect()
     }
 
     /// Takes what is known of the endpoints now, and keeps who announces; whether anything changed.
@@ -62,11 +65,13 @@ pub struct EndpointStatus {
     pub head: Option<BlockRef>,
     /// Its finalized block, as it last said.
     pub finalized: Option<BlockRef>,
-    /// Whether its chain is the agreed one, as far as it goes.
+    /// Whether its last answer stands and its chain is the agreed one, as far as it goes.
     pub agrees: bool,
-    /// Whether it answered when last asked.
+    /// Whether it answered when last asked for headers.
     pub healthy: bool,
-    /// What was last wrong with it; stays until it agrees again.
+    /// Whether its evidence was good when it was last asked for some, as far as that is remembered.
+    pub proves: bool,
+    /// What was last wrong with it, until it does well again or a minute has passed.
     pub last_error: Option<String>,
     /// Whether it announces new heads.
     pub subscribed: bool,

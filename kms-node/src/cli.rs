@@ -4,11 +4,12 @@ use crate::{
     Deps, Node,
     config::{Config, ConfigError, LogFormat},
     harden,
-    node::{chain_store, height_floor, open_store},
+    node::{height_floor, open_store},
     root,
 };
-use authority_bridge::SystemClock;
+use authority_bridge::{SystemClock, store::named_block};
 use clap::{Parser, Subcommand};
+use kms_types::BlockRef;
 use std::{
     error::Error,
     io::{self, IsTerminal, Write},
@@ -55,7 +56,11 @@ enum Floor {
     /// Show what the database and its copy say.
     Show,
     /// Take the database as it is although it is older than its copy, as after restoring a backup on purpose.
-    Accept,
+    Accept {
+        /// A later finalized block to raise the floor to instead, compared with providers you trust.
+        #[arg(long, value_name = "NUMBER:HASH", value_parser = named_block)]
+        block: Option<BlockRef>,
+    },
 }
 
 /// Runs the command line.
@@ -127,13 +132,9 @@ async fn floor(config: &Config, asked: Floor) -> Result<serde_json::Value, Box<d
     let floor = height_floor(config, &store);
     let accepted = match asked {
         Floor::Show => None,
-        Floor::Accept => Some(floor.accept().await?),
+        Floor::Accept { block } => Some(floor.accept(block).await?),
     };
-    let chain = chain_store(config, &store);
-    let said = serde_json::json!({
-        "database": chain.floor().await?, "newest_header": chain.newest_header().await?,
-        "copy": floor.copy().read()?, "copy_file": floor.copy().path(), "accepted": accepted,
-    });
+    let said = serde_json::to_value(floor.places(accepted).await?)?;
     store.close().await;
     Ok(said)
 }

@@ -9,9 +9,9 @@ use kms_types::{BlockHash, BootInfo, BootRecord, ChainAddress};
 /// Whether keys may go to an app's instance or the root to a KMS node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Subject {
-    /// `isAppAllowedV2`.
+    /// `isAppAllowedV2`, or `isAppAllowed` about facts of version 1.
     App,
-    /// `isKmsAllowedV2`.
+    /// `isKmsAllowedV2`, or `isKmsAllowed`.
     Kms,
 }
 
@@ -111,20 +111,6 @@ impl Question {
         })?;
         Ok(outcome.with(answer.into()))
     }
-}
-
-/// Whether the contract, as it is in `state`, allows what `facts` describe.
-///
-/// # Errors
-/// As [`Question::ask`].
-pub fn decide(
-    state: &ProvenState,
-    rules: &EvmRules,
-    contract: ChainAddress,
-    subject: Subject,
-    facts: &Facts,
-) -> Result<Outcome<Verdict>, Stop> {
-    Question::new(contract, subject, facts).ask(state, rules)
 }
 
 /// What the contract, as it is in `state`, says of its network.

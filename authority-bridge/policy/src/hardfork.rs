@@ -1,7 +1,7 @@
 //! Which rules of the EVM hold at a block.
 //!
 //! A header shows its fork by the fields it has, except that Osaka added none over Prague: a header of that shape is
-//! run by Osaka's rules, which every public network has activated. A chain that differs is configured by name.
+//! run by Osaka's rules, which every public network has activated. A decision file may name another.
 
 use crate::ProvenHeader;
 use revm::primitives::hardfork::SpecId;

@@ -30,7 +30,7 @@ pub use bundle::{
     Anchor, AtFinalized, Check, ClaimedHeader, DecisionEvidence, Expected, FileError, MAX_FILE,
     MAX_FILE_CODES, MAX_FILE_NODES, MAX_LINKS, Mismatch, Report, Subjected, Verified, read_header,
 };
-pub use decision::{Facts, Question, Subject, Verdict, decide, network_state};
+pub use decision::{Facts, Question, Subject, Verdict, network_state};
 pub use error::{Missing, PolicyError, Stop};
 pub use evidence::{AccountEvidence, MAX_CODE, MAX_PROOF_NODE, MAX_PROOF_NODES, SlotEvidence};
 pub use evm::{EvmRules, Outcome, execute};

@@ -1,6 +1,6 @@
 //! Trie nodes and contract code by their hash, shared by every block's state. A value stands under the hash that was
 //! computed of it here and under no other, so nothing in the store has to be believed: what a state root does not lead
-//! to is never read. Refused: nothing is stored that no proven root leads to, beyond the bounds of a [`Witness`].
+//! to is never read. Refused: more than the bounds of a [`Witness`] of what no proven root leads to.
 
 use crate::{
     MAX_CODE, MAX_PROOF_NODE, PolicyError,

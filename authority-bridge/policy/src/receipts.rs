@@ -53,11 +53,6 @@ impl ProvenReceipts {
         })
     }
 
-    /// Hash of the block.
-    pub const fn block(&self) -> B256 {
-        self.block
-    }
-
     /// Every log in its order.
     pub fn logs(&self) -> impl Iterator<Item = ProvenLog<'_>> {
         (0_u64..)

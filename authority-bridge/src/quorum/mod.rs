@@ -346,16 +346,17 @@ impl HeaderSource for Quorum {
         let state = self.inner.state();
         let told = self.inner.members.all().iter().zip(&state.claims);
         told.map(|(member, claim)| {
-            let (healthy, last_error, lies) = member.report();
+            let report = member.report();
             EndpointStatus {
                 name: member.name().to_owned(),
                 head: claim.head.as_ref().map(reference),
                 finalized: claim.finalized.as_ref().map(reference),
                 agrees: claim.agrees,
-                healthy,
-                last_error,
+                healthy: report.healthy,
+                proves: report.proves,
+                last_error: report.last_error,
                 subscribed: false,
-                lies,
+                lies: report.lies,
             }
         })
         .collect()

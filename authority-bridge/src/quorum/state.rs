@@ -239,7 +239,16 @@ impl State {
         // along its chain nor, while anyone still has it, to a removed block that the laggard has.
         let old_path = self.tree.path(&old.head);
         let is_before = head.number() <= old.head.number() && head.timestamp() < old.head.timestamp();
-        let is_held = || views.iter().any(|view| view.has(&old.head));
+        // One failed request of whoever has it changes nothing.
+        let has = |head: &Arc<ProvenHeader>| {
+            at(&self.tree.path(head), old.head.number()).is_some_and(|own| own.hash() == old.head.hash())
+        };
+        let is_held = || {
+            self.claims
+                .iter()
+                .filter_map(|claim| claim.head.as_ref())
+                .any(has)
+        };
         if head.number() < old.finalized.number() || is_on(&old_path) || is_before && is_held() {
             return stay();
         }

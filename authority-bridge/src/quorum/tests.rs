@@ -199,11 +199,11 @@ fn c5_a_removed_block_that_one_still_has_takes_back_no_newer_head() {
     let honest = branch(&[], 0, 0);
     let chains = [honest.clone(), branch(&honest, 10, 1)];
     let (members, mut state) = (members(), State::new(3));
-    let mut tip = |said: [(usize, usize); 3]| {
+    let tip = |state: &mut State, said: [(usize, usize); 3]| {
         for (index, (branch, head)) in said.into_iter().enumerate() {
             let finalized = 5;
             say(
-                &mut state,
+                state,
                 &chains,
                 index,
                 Said {
@@ -213,14 +213,18 @@ fn c5_a_removed_block_that_one_still_has_takes_back_no_newer_head() {
                 },
             );
         }
-        look(&mut state, members, 2).tip.unwrap().head.hash()
+        look(state, members, 2).tip.unwrap().head.hash()
     };
     // The second lags on the branch that was removed, where the third joins it.
-    assert_eq!(tip([(0, 14), (1, 12), (0, 14)]), chains[0][14].hash());
-    assert_eq!(tip([(0, 14), (1, 12), (1, 13)]), chains[0][14].hash());
+    assert_eq!(tip(&mut state, [(0, 14), (1, 12), (0, 14)]), chains[0][14].hash());
+    assert_eq!(tip(&mut state, [(0, 14), (1, 12), (1, 13)]), chains[0][14].hash());
+    // A failed request of the only one that has it changes nothing.
+    state.claims[0].stands = false;
+    let still = look(&mut state, members, 2).tip.unwrap().head.hash();
+    assert_eq!(still, chains[0][14].hash());
     // A head after the agreed one is another matter, and so is one everybody went back to.
-    assert_eq!(tip([(0, 14), (1, 15), (1, 15)]), chains[1][15].hash());
-    assert_eq!(tip([(0, 14), (0, 14), (0, 14)]), chains[0][14].hash());
+    assert_eq!(tip(&mut state, [(0, 14), (1, 15), (1, 15)]), chains[1][15].hash());
+    assert_eq!(tip(&mut state, [(0, 14), (0, 14), (0, 14)]), chains[0][14].hash());
 }
 
 #[test]

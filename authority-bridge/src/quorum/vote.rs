@@ -18,8 +18,7 @@ pub(crate) struct View {
 }
 
 impl View {
-    /// Whether the block is on this chain.
-    pub(crate) fn has(&self, block: &ProvenHeader) -> bool {
+    fn has(&self, block: &ProvenHeader) -> bool {
         at(&self.path, block.number()).is_some_and(|own| own.hash() == block.hash())
     }
 

@@ -93,14 +93,8 @@ impl Endpoint {
         BridgeError::Endpoint {
             endpoint: self.name.clone(),
             field,
-            detail: shown(&self.without_secrets(detail.as_ref())),
+            detail: shown(&without(&self.secrets, detail.as_ref())),
         }
-    }
-
-    // K4: a provider's own words may repeat the key it was asked with, and errors are shown to anyone.
-    fn without_secrets(&self, text: &str) -> String {
-        let hide = |text: String, secret: &String| text.replace(secret.as_str(), "…");
-        self.secrets.iter().fold(text.to_owned(), hide)
     }
 
     /// For answers of a block's size.
@@ -180,8 +174,14 @@ impl Endpoint {
     }
 }
 
+// K4: a provider's own words may repeat the key it was asked with, and errors are shown to anyone.
+pub(super) fn without(secrets: &[String], text: &str) -> String {
+    let hide = |text: String, secret: &String| text.replace(secret.as_str(), "…");
+    secrets.iter().fold(text.to_owned(), hide)
+}
+
 /// User, password, path segments and values of the query.
-fn secrets(url: &Url) -> Arc<[String]> {
+pub(super) fn secrets(url: &Url) -> Arc<[String]> {
     let values: Vec<String> = url.query_pairs().map(|(_, value)| value.into_owned()).collect();
     let parts = [url.username(), url.password().unwrap_or_default()];
     let segments = url.path_segments().into_iter().flatten();

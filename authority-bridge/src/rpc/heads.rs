@@ -1,7 +1,10 @@
 //! Announcements of new heads over WebSocket. An announcement only says "ask now": the header itself comes from the
 //! [`crate::HeaderSource`], so a lying or silent announcer can cost requests, within bounds, and do nothing else.
 
-use super::{endpoint_name, shown};
+use super::{
+    endpoint::{secrets, without},
+    endpoint_name, shown,
+};
 use alloy::{
     providers::{Provider, ProviderBuilder, WsConnect},
     transports::ws::WebSocketConfig,
@@ -131,7 +134,7 @@ async fn listen(url: &Url, timeout: Duration, announcer: &Announcer) -> Result<(
     let subscribed = tokio::time::timeout(timeout, subscribe).await;
     let (_provider, mut stream) = subscribed
         .map_err(|_| format!("no subscription within {timeout:?}"))?
-        .map_err(|error| shown(&error.to_string()))?;
+        .map_err(|error| shown(&without(&secrets(url), &error.to_string())))?;
     announcer.change(|state| {
         state.subscribed = true;
         state.count += 1;

@@ -5,9 +5,13 @@ use super::{
     floor::WatchedFloor,
     service::Service,
 };
-use crate::{HeightFloor, SystemClock};
+use crate::{
+    SystemClock,
+    store::{explained, named_block},
+};
 use clap::{Parser, Subcommand};
 use kms_settings::ConfigError;
+use kms_types::BlockRef;
 use std::{
     error::Error,
     io::{self, IsTerminal, Write},
@@ -49,10 +53,14 @@ enum Command {
 
 #[derive(Debug, Subcommand)]
 enum Floor {
-    /// Check the database against its copy and print the block.
+    /// Print what the database and its copy say.
     Show,
     /// Take an older database as it is, after it was found out why it is older.
-    Accept,
+    Accept {
+        /// A later finalized block to raise the floor to instead, compared with providers you trust.
+        #[arg(long, value_name = "NUMBER:HASH", value_parser = named_block)]
+        block: Option<BlockRef>,
+    },
 }
 
 /// Runs the command line.
@@ -60,12 +68,7 @@ pub async fn run(cli: Cli) -> ExitCode {
     match execute(cli).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let mut text = error.to_string();
-            let mut next = error.source();
-            while let Some(source) = next {
-                text.push_str(&format!(": {source}"));
-                next = source.source();
-            }
+            let text = explained(&*error);
             let _ = writeln!(io::stderr(), "authority-bridge: {}", text.trim_end());
             if error.is::<ConfigError>() {
                 ExitCode::from(BAD_CONFIG)
@@ -103,16 +106,13 @@ async fn execute(cli: Cli) -> Result<(), Box<dyn Error + Send + Sync>> {
 
 async fn act_on_floor(asked: &Floor, config: &SidecarConfig) -> Result<(), Box<dyn Error + Send + Sync>> {
     let floor = WatchedFloor::open(config).await?;
-    let block = match asked {
-        Floor::Show => floor.load().await?,
-        Floor::Accept => Some(floor.accept().await?),
+    let accepted = match asked {
+        Floor::Show => None,
+        Floor::Accept { block } => Some(floor.accept(*block).await?),
     };
+    let places = floor.places(accepted).await?;
     floor.close().await;
-    Ok(writeln!(
-        io::stdout(),
-        "{}",
-        serde_json::json!({ "floor": block })
-    )?)
+    Ok(writeln!(io::stdout(), "{}", serde_json::to_string(&places)?)?)
 }
 
 fn start_logging(config: &SidecarConfig) -> Result<(), Box<dyn Error + Send + Sync>> {

@@ -3,7 +3,7 @@
 use super::config::SidecarConfig;
 use crate::{
     ChainStore, FloorError, HeightFloor,
-    store::{Database, FloorCopy, GuardedFloor, StoreError, migrations},
+    store::{Database, FloorCopy, FloorPlaces, GuardedFloor, StoreError, migrations},
 };
 use async_trait::async_trait;
 use kms_types::BlockRef;
@@ -40,8 +40,13 @@ impl WatchedFloor {
     }
 
     /// Takes the database as it is, by a person's decision.
-    pub(crate) async fn accept(&self) -> Result<BlockRef, FloorError> {
-        self.floor.accept().await
+    pub(crate) async fn accept(&self, block: Option<BlockRef>) -> Result<BlockRef, FloorError> {
+        self.floor.accept(block).await
+    }
+
+    /// What each place of the floor says.
+    pub(crate) async fn places(&self, accepted: Option<BlockRef>) -> Result<FloorPlaces, FloorError> {
+        self.floor.places(accepted).await
     }
 
     /// Whether the database answers and took the last block.
@@ -55,11 +60,6 @@ impl WatchedFloor {
         if self.answers.swap(is_up, Ordering::Relaxed) != is_up {
             tracing::warn!(is_up, "database");
         }
-    }
-
-    /// Why the copy of the floor is not current, while it is not.
-    pub(crate) fn degraded(&self) -> Option<String> {
-        self.floor.degraded().borrow().clone()
     }
 
     /// Closes every connection.
@@ -77,5 +77,8 @@ impl HeightFloor for WatchedFloor {
         let raised = self.floor.raise(block).await;
         self.rises.store(raised.is_ok(), Ordering::Relaxed);
         raised
+    }
+    fn degraded(&self) -> Option<String> {
+        self.floor.degraded()
     }
 }

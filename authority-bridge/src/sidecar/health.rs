@@ -17,8 +17,6 @@ pub(crate) struct Reading {
     pub(crate) status: ChainStatus,
     pub(crate) head_age_s: Option<u64>,
     pub(crate) floor_up: bool,
-    /// Why the second copy of the floor is not current.
-    pub(crate) degraded: Option<String>,
     pub(crate) draining: bool,
     pub(crate) limit_s: u64,
     pub(crate) threshold: usize,
@@ -34,7 +32,6 @@ impl Reading {
             head_age_s: status.head.map(|head| now.saturating_sub(head.timestamp.0)),
             status,
             floor_up: app.floor.is_up(),
-            degraded: app.floor.degraded(),
             draining: app.draining.load(Ordering::Relaxed),
             limit_s: app.config.chain.max_head_age_s,
             threshold: app.needed,
@@ -69,8 +66,8 @@ impl Reading {
                 .iter()
                 .filter(|endpoint| !endpoint.healthy)
                 .map(|endpoint| {
-                    let error = endpoint.last_error.as_deref().unwrap_or("no answer yet");
-                    format!("{}: {error}", endpoint.name)
+                    let error = endpoint.last_error.clone();
+                    error.unwrap_or_else(|| format!("{}: no answer yet", endpoint.name))
                 })
                 .collect();
             let detail = format!(
@@ -81,7 +78,8 @@ impl Reading {
             return Err(Failure::new(ProblemCode::ChainUnavailable, detail));
         }
         if !self.floor_up {
-            let detail = "database: the height floor can be neither read nor raised";
+            let detail =
+                "database: it does not answer, or did not take the last height floor; its log line says why";
             return Err(Failure::new(ProblemCode::LogUnavailable, detail));
         }
         Ok(())
@@ -111,12 +109,9 @@ pub(super) async fn healthz() -> &'static str {
 pub(super) async fn readyz(State(app): State<Arc<App>>) -> Result<String, Failure> {
     let reading = Reading::of(&app);
     reading.verdict()?;
-    Ok(match reading.degraded {
-        None => "ready\n".to_owned(),
-        Some(fault) => {
-            format!("ready, degraded: the second copy of the height floor is not written: {fault}\n")
-        }
-    })
+    let troubles = reading.status.troubles();
+    let lines = troubles.iter().map(|trouble| format!("degraded: {trouble}\n"));
+    Ok(["ready\n".to_owned()].into_iter().chain(lines).collect())
 }
 
 /// Prometheus exposition format.

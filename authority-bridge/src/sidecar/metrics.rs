@@ -97,12 +97,17 @@ impl Metrics {
         self.set("kedge_bridge_chain_halted", &[], flag(status.halted));
         self.set("kedge_bridge_chain_reorgs", &[], status.reorgs as f64);
         self.set("kedge_bridge_floor_up", &[], flag(reading.floor_up));
-        self.set("kedge_bridge_degraded", &[], flag(reading.degraded.is_some()));
+        self.set(
+            "kedge_bridge_degraded",
+            &[],
+            flag(status.floor_degraded.is_some()),
+        );
         self.set("kedge_bridge_ready", &[], flag(reading.verdict().is_ok()));
         for endpoint in &status.endpoints {
             let labels = [("endpoint", endpoint.name.as_str())];
             self.set("kedge_bridge_endpoint_healthy", &labels, flag(endpoint.healthy));
             self.set("kedge_bridge_endpoint_agrees", &labels, flag(endpoint.agrees));
+            self.set("kedge_bridge_endpoint_proves", &labels, flag(endpoint.proves));
             self.set("kedge_bridge_endpoint_lies", &labels, endpoint.lies as f64);
             if let Some(head) = endpoint.head {
                 self.set("kedge_bridge_endpoint_head_number", &labels, head.number as f64);

@@ -19,6 +19,34 @@ use tokio::sync::watch;
 const MAX_FILE: u64 = 4096;
 const VERSION: u32 = 1;
 
+/// What the places of the floor say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FloorPlaces {
+    /// The floor in the database.
+    pub database: Option<BlockRef>,
+    /// Newest finalized header in the database.
+    pub newest_header: Option<BlockRef>,
+    /// The copy.
+    pub copy: Option<BlockRef>,
+    /// Where the copy lies.
+    pub copy_file: PathBuf,
+    /// What a person has just accepted.
+    pub accepted: Option<BlockRef>,
+}
+
+/// A block as a person names it, `NUMBER:HASH`.
+///
+/// # Errors
+/// What was expected, for any other text.
+pub fn named_block(text: &str) -> Result<BlockRef, String> {
+    let expected = || format!("expected NUMBER:HASH, got {text:?}");
+    let (number, hash) = text.split_once(':').ok_or_else(expected)?;
+    Ok(BlockRef {
+        number: number.parse().map_err(|_| expected())?,
+        hash: hash.parse().map_err(|_| expected())?,
+    })
+}
+
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Contents {
@@ -139,23 +167,40 @@ impl GuardedFloor {
         &self.copy
     }
 
-    /// Why the copy is not current, while it is not.
-    pub fn degraded(&self) -> watch::Receiver<Option<String>> {
-        self.degraded.subscribe()
-    }
-
-    /// Takes the database as it is, as a person decided who knows why it is older; the newest block it names stands.
+    /// What each place says, for a person to compare; changes and judges nothing.
     ///
     /// # Errors
-    /// When the database or the file fails, or the database names no block.
-    pub async fn accept(&self) -> Result<BlockRef, FloorError> {
+    /// When the database or the file fails.
+    pub async fn places(&self, accepted: Option<BlockRef>) -> Result<FloorPlaces, FloorError> {
+        Ok(FloorPlaces {
+            database: self.store.floor().await.map_err(failed)?,
+            newest_header: self.store.newest_header().await.map_err(failed)?,
+            copy: self.copy.read()?,
+            copy_file: self.copy.path.clone(),
+            accepted,
+        })
+    }
+
+    /// Takes the database as it is, as a person decided who knows why it is older; the newest block it names stands. Or
+    /// raises the floor to `block`, which a person compared with others, where what lies between cannot be linked.
+    ///
+    /// # Errors
+    /// When the database or the file fails, the database names no block, or it names one that is not before `block`.
+    pub async fn accept(&self, block: Option<BlockRef>) -> Result<BlockRef, FloorError> {
         let floor = self.store.floor().await.map_err(failed)?;
         let header = self.store.newest_header().await.map_err(failed)?;
-        let newest = [floor, header]
+        let known = [floor, header]
             .into_iter()
             .flatten()
             .max_by_key(|block| block.number);
-        let newest = newest.ok_or_else(|| FloorError("the database names no block to accept".to_owned()))?;
+        let newest = match (block, known) {
+            (Some(block), Some(known)) if block.number <= known.number => {
+                return Err(FloorError(format!("expected a block after {known}, got {block}")));
+            }
+            (Some(block), _) => block,
+            (None, Some(known)) => known,
+            (None, None) => return Err(FloorError("the database names no block to accept".to_owned())),
+        };
         self.store.raise_floor(newest).await.map_err(failed)?;
         self.copy.write(newest)?;
         Ok(newest)
@@ -185,8 +230,8 @@ impl GuardedFloor {
 fn rolled_back(floor: Option<BlockRef>, known: BlockRef, of: &str) -> FloorError {
     let actual = floor.map_or_else(|| "none".to_owned(), |floor| floor.to_string());
     FloorError(format!(
-        "the database is older than block {known} ({of}), its floor is {actual}: restored from a backup? Compare with \
-         `floor show`; if it is meant to be so, `floor accept`"
+        "the database is older than block {known} ({of}), its floor is {actual}: restored from a backup? Compare what \
+         `floor show` prints with providers you trust; if it is meant to be so, `floor accept`"
     ))
 }
 
@@ -205,6 +250,13 @@ impl HeightFloor for GuardedFloor {
         self.store.raise_floor(block).await.map_err(failed)?;
         self.copied(block).await;
         Ok(())
+    }
+
+    fn degraded(&self) -> Option<String> {
+        let fault = self.degraded.borrow();
+        fault
+            .as_ref()
+            .map(|fault| format!("the second copy of the height floor is not written: {fault}"))
     }
 }
 

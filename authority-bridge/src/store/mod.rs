@@ -1,4 +1,4 @@
-//! What outlives a restart: the height floor, the headers that were followed, the events they hold. SQLite or PostgreSQL,
+//! What outlives a restart: the height floor, the headers that were followed, the events they hold, decisions. SQLite or PostgreSQL,
 //! one schema and one set of statements for both. Nothing in it is trusted more than the disk it lies on: it can make a
 //! node refuse to start, and it never makes one allow anything.
 
@@ -10,7 +10,7 @@ mod floor;
 mod history;
 
 pub use columns::{bigint, stored, unsigned};
-pub use copy::{FloorCopy, GuardedFloor};
+pub use copy::{FloorCopy, FloorPlaces, GuardedFloor, named_block};
 pub use database::{Database, Engine, migration};
 pub(crate) use decisions::app_of;
 pub use decisions::{MAX_DECISIONS, Recorded, Retention, Standing, StoredDecision};

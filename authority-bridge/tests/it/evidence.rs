@@ -222,15 +222,15 @@ async fn c3_a_block_whose_accounts_are_lied_about_is_not_published() {
 async fn c6_an_app_contract_that_reads_without_end_denies_only_itself() {
     let net = Net::settled().await;
     let mut config = net.config();
-    config.max_slots_per_decision = 2;
+    config.max_rounds_per_decision = 1;
     let bridge = Arc::new(net.bridge_with(config).await.unwrap());
     let error = bridge.decide(Subject::App, &net.record()).await.unwrap_err();
     assert!(
         matches!(
             error,
             BridgeError::TooMuch {
-                what: "storage slots",
-                limit: 2
+                what: "rounds of fetching for one call",
+                limit: 1
             }
         ),
         "{error}"

@@ -636,26 +636,3 @@ async fn a_revocation_is_seen_at_once_over_any_websocket_while_one_endpoint_hang
     assert!(took[4] < Duration::from_millis(300), "{took:?}");
     assert!(took[8] < PROMPT, "{took:?}");
 }
-
-#[tokio::test]
-async fn the_headers_of_a_decision_link_its_two_blocks() {
-    let several = Several::over(Net::start_with_epoch(16).await, 3, 2).await;
-    several.net.mine(40).await;
-    let single = several.net.bridge().await;
-    let quorum = several.bridge().await;
-    for bridge in [single, quorum] {
-        let decided = bridge.decide(Subject::App, &several.net.record()).await.unwrap();
-        let headers = bridge.headers_of(&decided).unwrap();
-        assert_eq!(
-            headers.len() as u64,
-            decided.head.number - decided.finalized.number
-        );
-        assert_eq!(headers.len(), 32);
-        let mut hash = decided.finalized.hash;
-        for header in &headers {
-            assert_eq!(header.parent_hash().0, hash.to_bytes());
-            hash = header.block().hash;
-        }
-        assert_eq!(hash, decided.head.hash);
-    }
-}

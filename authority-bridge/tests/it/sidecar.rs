@@ -503,19 +503,22 @@ async fn c5_a_database_from_a_backup_is_refused_until_a_person_accepts_it() {
     assert_eq!(refused.status.code(), Some(1));
     let told = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(told.contains("restored from a backup"), "{told}");
-    let show = command(&["floor", "show", "--config", &file], &[]);
-    assert!(!show.status.success());
-    let accept = command(&["floor", "accept", "--config", &file], &[]);
-    assert!(
-        accept.status.success(),
-        "{}",
-        String::from_utf8_lossy(&accept.stderr)
-    );
-    assert!(
-        command(&["floor", "show", "--config", &file], &[])
-            .status
-            .success()
-    );
+    let floor = |arguments: &[&str]| {
+        let all = [&["floor"], arguments, &["--config", &file]].concat();
+        let done = command(&all, &[]);
+        let said = serde_json::from_slice::<Value>(&done.stdout).ok();
+        said.ok_or_else(|| String::from_utf8_lossy(&done.stderr).into_owned())
+    };
+    let number = |said: &Value, place: &str| said[place]["number"].as_u64().unwrap();
+    let shown = floor(&["show"]).unwrap();
+    assert!(number(&shown, "copy") > number(&shown, "database"), "{shown}");
+    let hash = "0x".to_owned() + &"12".repeat(32);
+    let named = format!("{}:{hash}", number(&shown, "database"));
+    let refused = floor(&["accept", "--block", &named]).unwrap_err();
+    assert!(refused.contains("expected a block after"), "{refused}");
+    let accepted = floor(&["accept"]).unwrap();
+    assert_eq!(accepted["accepted"], accepted["copy"]);
+    assert_eq!(floor(&["show"]).unwrap()["database"], accepted["accepted"]);
     let program = Program::start(&net, net.network.kms_authority, &folder);
     program.ready(true).await;
 }

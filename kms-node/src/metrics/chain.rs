@@ -21,6 +21,10 @@ impl Metrics {
         set("kedge_kms_chain_connected", is(status.connected));
         set("kedge_kms_chain_subscribed", is(status.subscribed));
         set("kedge_kms_chain_halted", is(status.halted));
+        set(
+            "kedge_kms_chain_floor_degraded",
+            is(status.floor_degraded.is_some()),
+        );
         set("kedge_kms_chain_reorgs", status.reorgs as f64);
         let agreed = status.head.map_or(0, |head| head.number);
         for endpoint in &status.endpoints {
@@ -31,6 +35,7 @@ impl Metrics {
             };
             set("kedge_kms_chain_endpoint_healthy", is(endpoint.healthy));
             set("kedge_kms_chain_endpoint_agrees", is(endpoint.agrees));
+            set("kedge_kms_chain_endpoint_proves", is(endpoint.proves));
             set("kedge_kms_chain_endpoint_subscribed", is(endpoint.subscribed));
             if let Some(head) = endpoint.head {
                 let behind = agreed.saturating_sub(head.number);

@@ -4,7 +4,7 @@ mod error;
 mod parts;
 
 pub use error::StartError;
-pub(crate) use parts::{chain_store, height_floor, open_store};
+pub(crate) use parts::{height_floor, open_store};
 
 use crate::{
     app::App,

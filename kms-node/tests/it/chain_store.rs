@@ -97,10 +97,30 @@ async fn roll_back_is_refused(store: &Store) {
     );
 
     set_back(store, block(11)).await;
-    assert_eq!(guarded(store, folder.path()).accept().await.unwrap(), block(11));
+    assert_eq!(
+        guarded(store, folder.path()).accept(None).await.unwrap(),
+        block(11)
+    );
     assert_eq!(
         guarded(store, folder.path()).load().await.unwrap(),
         Some(block(11))
+    );
+    // A person may name a later block, and no other.
+    let error = guarded(store, folder.path())
+        .accept(Some(block(11)))
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("expected a block after"), "{error}");
+    assert_eq!(
+        guarded(store, folder.path())
+            .accept(Some(block(40)))
+            .await
+            .unwrap(),
+        block(40)
+    );
+    assert_eq!(
+        guarded(store, folder.path()).load().await.unwrap(),
+        Some(block(40))
     );
 
     std::fs::write(&path, "{}").unwrap();
@@ -137,7 +157,7 @@ async fn c5_floor_without_its_copy_is_raised_and_says_so() {
     let copy = FloorCopy::new(folder.path().join("no-such-folder/chain-floor.json"), CHAIN);
     let floor = GuardedFloor::new(chain_store(&store, CHAIN), copy);
     floor.raise(block(3)).await.unwrap();
-    let why = floor.degraded().borrow().clone().unwrap();
+    let why = floor.degraded().unwrap();
     assert!(why.contains("no-such-folder"), "{why}");
     assert_eq!(floor.load().await.unwrap(), Some(block(3)));
 }

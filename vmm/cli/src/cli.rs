@@ -95,7 +95,7 @@ pub struct DecisionFile {
     /// Refuse a decision of another contract.
     #[arg(long, value_name = "ADDRESS")]
     pub contract: Option<ChainAddress>,
-    /// Refuse a decision by other rules of the EVM (`chain.hardfork` of the network's nodes).
+    /// Refuse a decision by other rules of the EVM than these; nodes go by the shape of each header.
     #[arg(long, value_name = "NAME", default_value = "header_shape")]
     pub hardfork: HardforkName,
     /// Refuse a decision by calls with other gas (`chain.gas_limit` of the network's nodes).
