@@ -188,5 +188,5 @@ async fn c7_a_gap_too_wide_to_link_is_left_to_the_operator() {
     let number = floor.number + 1_000_001;
     let far = with(&last, |fields| fields.number = number);
     source.invented.insert(number, far);
-    refused(&net, source, "start with a fresh height floor").await;
+    refused(&net, source, "floor accept --block NUMBER:HASH").await;
 }
