@@ -577,11 +577,11 @@ async fn c2_a_single_endpoint_outside_a_development_network_is_refused() {
         ..net.config()
     };
     for (count, threshold, field) in [
-        (0, 0, "endpoints"),
-        (1, 0, "endpoints"),
-        (3, 1, "threshold"),
-        (2, 3, "threshold"),
-        (4, 2, "threshold"),
+        (0, 0, "chain.endpoints"),
+        (1, 0, "chain.endpoints"),
+        (3, 1, "chain.threshold"),
+        (2, 3, "chain.threshold"),
+        (4, 2, "chain.threshold"),
     ] {
         let error = net
             .bridge_with(with(count, threshold, false))
