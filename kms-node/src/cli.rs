@@ -7,9 +7,11 @@ use crate::{
     node::{height_floor, open_store},
     root,
 };
-use authority_bridge::{SystemClock, store::named_block};
+use authority_bridge::{
+    SystemClock,
+    store::{FloorCommand, FloorPlaces},
+};
 use clap::{Parser, Subcommand};
-use kms_types::BlockRef;
 use std::{
     error::Error,
     io::{self, IsTerminal, Write},
@@ -48,19 +50,7 @@ enum Command {
     Bootstrap,
     /// The newest finalized block this node acted on.
     #[command(subcommand)]
-    Floor(Floor),
-}
-
-#[derive(Debug, Clone, Copy, Subcommand)]
-enum Floor {
-    /// Show what the database and its copy say.
-    Show,
-    /// Take the database as it is although it is older than its copy, as after restoring a backup on purpose.
-    Accept {
-        /// A later finalized block to raise the floor to instead, compared with providers you trust.
-        #[arg(long, value_name = "NUMBER:HASH", value_parser = named_block)]
-        block: Option<BlockRef>,
-    },
+    Floor(FloorCommand),
 }
 
 /// Runs the command line.
@@ -92,7 +82,11 @@ async fn execute(cli: Cli) -> Result<(), Box<dyn Error + Send + Sync>> {
     let bootstrap = matches!(cli.command, Some(Command::Bootstrap)) && !cli.check_config;
     let config = load(&cli, bootstrap)?;
     if let (Some(Command::Floor(asked)), false) = (&cli.command, cli.check_config) {
-        return Ok(writeln!(io::stdout(), "{}", floor(&config, *asked).await?)?);
+        return Ok(writeln!(
+            io::stdout(),
+            "{}",
+            serde_json::to_string(&floor(&config, *asked).await?)?
+        )?);
     }
     if cli.check_config {
         return Ok(writeln!(io::stdout(), "configuration: ok")?);
@@ -127,16 +121,11 @@ async fn execute(cli: Cli) -> Result<(), Box<dyn Error + Send + Sync>> {
     Ok(())
 }
 
-async fn floor(config: &Config, asked: Floor) -> Result<serde_json::Value, Box<dyn Error + Send + Sync>> {
+async fn floor(config: &Config, asked: FloorCommand) -> Result<FloorPlaces, Box<dyn Error + Send + Sync>> {
     let store = open_store(config).await?;
-    let floor = height_floor(config, &store);
-    let accepted = match asked {
-        Floor::Show => None,
-        Floor::Accept { block } => Some(floor.accept(block).await?),
-    };
-    let said = serde_json::to_value(floor.places(accepted).await?)?;
+    let places = asked.run(&height_floor(config, &store)).await?;
     store.close().await;
-    Ok(said)
+    Ok(places)
 }
 
 fn load(cli: &Cli, bootstrap: bool) -> Result<Config, ConfigError> {

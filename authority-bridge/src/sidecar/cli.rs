@@ -7,11 +7,10 @@ use super::{
 };
 use crate::{
     SystemClock,
-    store::{explained, named_block},
+    store::{FloorCommand, explained},
 };
 use clap::{Parser, Subcommand};
 use kms_settings::ConfigError;
-use kms_types::BlockRef;
 use std::{
     error::Error,
     io::{self, IsTerminal, Write},
@@ -48,19 +47,7 @@ enum Command {
     Run,
     /// The newest finalized block ever acted on.
     #[command(subcommand)]
-    Floor(Floor),
-}
-
-#[derive(Debug, Subcommand)]
-enum Floor {
-    /// Print what the database and its copy say.
-    Show,
-    /// Take an older database as it is, after it was found out why it is older.
-    Accept {
-        /// A later finalized block to raise the floor to instead, compared with providers you trust.
-        #[arg(long, value_name = "NUMBER:HASH", value_parser = named_block)]
-        block: Option<BlockRef>,
-    },
+    Floor(FloorCommand),
 }
 
 /// Runs the command line.
@@ -89,7 +76,7 @@ async fn execute(cli: Cli) -> Result<(), Box<dyn Error + Send + Sync>> {
     }
     start_logging(&config)?;
     if let Some(Command::Floor(floor)) = cli.command {
-        return act_on_floor(&floor, &config).await;
+        return act_on_floor(floor, &config).await;
     }
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -104,13 +91,12 @@ async fn execute(cli: Cli) -> Result<(), Box<dyn Error + Send + Sync>> {
     Ok(())
 }
 
-async fn act_on_floor(asked: &Floor, config: &SidecarConfig) -> Result<(), Box<dyn Error + Send + Sync>> {
+async fn act_on_floor(
+    asked: FloorCommand,
+    config: &SidecarConfig,
+) -> Result<(), Box<dyn Error + Send + Sync>> {
     let floor = WatchedFloor::open(config).await?;
-    let accepted = match asked {
-        Floor::Show => None,
-        Floor::Accept { block } => Some(floor.accept(*block).await?),
-    };
-    let places = floor.places(accepted).await?;
+    let places = asked.run(floor.guarded()).await?;
     floor.close().await;
     Ok(writeln!(io::stdout(), "{}", serde_json::to_string(&places)?)?)
 }

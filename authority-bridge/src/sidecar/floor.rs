@@ -3,7 +3,7 @@
 use super::config::SidecarConfig;
 use crate::{
     ChainStore, FloorError, HeightFloor,
-    store::{Database, FloorCopy, FloorPlaces, GuardedFloor, StoreError, migrations},
+    store::{Database, FloorCopy, GuardedFloor, StoreError, migrations},
 };
 use async_trait::async_trait;
 use kms_types::BlockRef;
@@ -39,14 +39,9 @@ impl WatchedFloor {
         })
     }
 
-    /// Takes the database as it is, by a person's decision.
-    pub(crate) async fn accept(&self, block: Option<BlockRef>) -> Result<BlockRef, FloorError> {
-        self.floor.accept(block).await
-    }
-
-    /// What each place of the floor says.
-    pub(crate) async fn places(&self, accepted: Option<BlockRef>) -> Result<FloorPlaces, FloorError> {
-        self.floor.places(accepted).await
+    /// Both places of the floor.
+    pub(crate) const fn guarded(&self) -> &GuardedFloor {
+        &self.floor
     }
 
     /// Whether the database answers and took the last block.

@@ -34,19 +34,6 @@ pub struct FloorPlaces {
     pub accepted: Option<BlockRef>,
 }
 
-/// A block as a person names it, `NUMBER:HASH`.
-///
-/// # Errors
-/// What was expected, for any other text.
-pub fn named_block(text: &str) -> Result<BlockRef, String> {
-    let expected = || format!("expected NUMBER:HASH, got {text:?}");
-    let (number, hash) = text.split_once(':').ok_or_else(expected)?;
-    Ok(BlockRef {
-        number: number.parse().map_err(|_| expected())?,
-        hash: hash.parse().map_err(|_| expected())?,
-    })
-}
-
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Contents {
@@ -171,7 +158,7 @@ impl GuardedFloor {
     ///
     /// # Errors
     /// When the database or the file fails.
-    pub async fn places(&self, accepted: Option<BlockRef>) -> Result<FloorPlaces, FloorError> {
+    pub(super) async fn places(&self, accepted: Option<BlockRef>) -> Result<FloorPlaces, FloorError> {
         Ok(FloorPlaces {
             database: self.store.floor().await.map_err(failed)?,
             newest_header: self.store.newest_header().await.map_err(failed)?,

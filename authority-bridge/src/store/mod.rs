@@ -3,6 +3,7 @@
 //! node refuse to start, and it never makes one allow anything.
 
 mod columns;
+mod command;
 mod copy;
 mod database;
 mod decisions;
@@ -10,7 +11,8 @@ mod floor;
 mod history;
 
 pub use columns::{bigint, stored, unsigned};
-pub use copy::{FloorCopy, FloorPlaces, GuardedFloor, named_block};
+pub use command::FloorCommand;
+pub use copy::{FloorCopy, FloorPlaces, GuardedFloor};
 pub use database::{Database, Engine, migration};
 pub(crate) use decisions::app_of;
 pub use decisions::{MAX_DECISIONS, Recorded, Retention, Standing, StoredDecision};
