@@ -6,7 +6,7 @@ use crate::{
     HeaderSource, HeightFloor, NetworkState, Quorum,
     audit::{Audit, AuditParts},
     cold::Fetcher,
-    decide::Waiting,
+    decide::{Shares, Waiting},
     evidence::Prover,
     follower::{Follower, Shared},
     recorder::Outbox,
@@ -30,6 +30,7 @@ pub struct Bridge {
     pub(crate) fetcher: Fetcher,
     pub(crate) shared: Arc<Shared>,
     pub(crate) fetches: Semaphore,
+    pub(crate) shares: Shares,
     pub(crate) waiting: Waiting,
     pub(crate) prover: Prover,
     /// Where decisions go to be filed, once there is such a place.
@@ -102,6 +103,7 @@ impl Bridge {
         Ok(Self {
             rules: config.rules(),
             fetches: Semaphore::new(config.max_concurrent_fetches),
+            shares: Shares::default(),
             config,
             fetcher,
             shared,

@@ -6,17 +6,18 @@ use crate::{
     bridge::contract_fault,
     cold::Call,
     evidence::Made,
-    memo::{Entry, Held},
+    memo::{Entry, Held, MAX_READS},
     snapshot::{Snapshot, View},
+    store::app_of,
 };
 use alloy::primitives::Bytes;
-use authority_policy::{Facts, PolicyError, Question, Subject, Verdict, execute};
-use kms_types::ProvenBlock;
+use authority_policy::{Facts, PolicyError, Question, Reads, Subject, Verdict, execute};
+use kms_types::{AppId, ProvenBlock};
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, Weak},
 };
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore};
 
 /// How often a decision starts over because the head moved while it fetched.
 const MAX_ATTEMPTS: usize = 5;
@@ -29,6 +30,24 @@ type Cell = Arc<OnceCell<Result<Decided, BridgeError>>>;
 /// Decisions that are being fetched.
 #[derive(Default)]
 pub(crate) struct Waiting(Mutex<HashMap<Key, Cell>>);
+
+/// Turns of each app that has questions under way.
+#[derive(Default)]
+pub(crate) struct Shares(Mutex<HashMap<AppId, Weak<Semaphore>>>);
+
+impl Shares {
+    /// The turns of one app: a quarter of all.
+    fn of(&self, app: AppId, all: usize) -> Arc<Semaphore> {
+        let mut shares = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(share) = shares.get(&app).and_then(Weak::upgrade) {
+            return share;
+        }
+        shares.retain(|_, share| share.strong_count() > 0);
+        let share = Arc::new(Semaphore::new((all / 4).max(1)));
+        shares.insert(app, Arc::downgrade(&share));
+        share
+    }
+}
 
 /// One caller's place among those who wait for a record; leaves with the caller, answered or cancelled.
 struct Place<'a> {
@@ -124,6 +143,13 @@ impl Bridge {
         new
     }
 
+    // C6: what one call read is proven anew at every block, for everyone: what is too large to be remembered is not.
+    fn note(&self, reads: &Reads) {
+        if reads.size() <= MAX_READS {
+            self.shared.upkeep.note(reads);
+        }
+    }
+
     /// Hands a decision to whoever files decisions, without waiting.
     fn file(&self, subject: Subject, facts: &Facts, decided: &Decided, snapshot: &Snapshot) {
         if let Some(outbox) = self.outbox.get() {
@@ -156,6 +182,9 @@ impl Bridge {
 
     async fn cold(&self, subject: Subject, facts: &Facts) -> Result<Decided, BridgeError> {
         let closed = |_| BridgeError::unavailable("shutting down");
+        // C6: one app's questions wait for each other before they take what all apps share.
+        let share = self.shares.of(app_of(facts), self.config.max_concurrent_fetches);
+        let _turn = share.acquire().await.map_err(closed)?;
         let _permit = self.fetches.acquire().await.map_err(closed)?;
         let question = Question::new(self.config.contract, subject, facts);
         for _ in 0..MAX_ATTEMPTS {
@@ -205,7 +234,7 @@ impl Bridge {
         };
         let answer = self.fetcher.complete(&view.state, &call).await?;
         Ok(answer.map(|outcome| {
-            self.shared.upkeep.note(&outcome.reads);
+            self.note(&outcome.reads);
             Held {
                 block: view.hash(),
                 outcome: Arc::new(outcome),
@@ -232,7 +261,7 @@ impl Bridge {
             .await
             .unwrap_or_else(|_| Err(BridgeError::unavailable(format!("no answer within {limit:?}"))))?;
         let outcome = answer.map_err(|fault| contract_fault(&view, fault))?;
-        self.shared.upkeep.note(&outcome.reads);
+        self.note(&outcome.reads);
         Ok(Called {
             output: outcome.value,
             block: view.block,

@@ -283,17 +283,17 @@ impl Follower {
             Some(view) => view.state.clone(),
             None => ProvenState::new(header, Arc::clone(upkeep.nodes())),
         };
-        let asked = match before {
+        let carried = match before {
             Some(before) => {
                 let busy = self.sweep.busy();
                 upkeep
                     .carry(&self.fetcher, &before.state, &state, fresh, busy)
-                    .await?
+                    .await
             }
-            None => 0,
+            None => Ok(0),
         };
         if let Some(view) = same {
-            return Ok((view, asked));
+            return Ok((view, self.or_forgotten(carried)));
         }
         let (contract, rules) = (self.config.contract, self.config.rules());
         let call = Call {
@@ -305,6 +305,7 @@ impl Follower {
             Ok(outcome) => (Ok(outcome.value), outcome.reads),
             Err(fault) => (Err(fault), Default::default()),
         };
+        let asked = self.or_forgotten(carried);
         upkeep.note(&network_reads);
         let view = View {
             block: state.header().block(),
@@ -313,6 +314,16 @@ impl Follower {
             network_reads,
         };
         Ok((Arc::new(view), asked))
+    }
+
+    // C6: what some app's decisions read may be too much for endpoints to prove. That must not hold up the head, on which
+    // every other app's decisions rest; whoever asks for it again pays for it again.
+    fn or_forgotten(&self, carried: Result<usize, BridgeError>) -> usize {
+        carried.unwrap_or_else(|error| {
+            tracing::warn!(%error, "what was proven is not carried over to the next block");
+            self.shared.upkeep.forget();
+            0
+        })
     }
 
     fn publish(&self, snapshot: Snapshot, depth: u64) {

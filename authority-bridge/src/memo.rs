@@ -9,7 +9,7 @@ use std::{
 };
 
 /// Accounts and slots a remembered decision may have read; our own contracts read about twenty.
-const MAX_READS: usize = 192;
+pub(crate) const MAX_READS: usize = 192;
 
 /// A verdict at one block.
 #[derive(Debug, Clone)]

@@ -18,6 +18,10 @@ use std::{
 const MAX_TRACKED: (usize, usize) = (4096, 32_768);
 /// Nodes the store may grow by before it is swept, beside a quarter of what the sweep before left.
 const SLACK: usize = 4096;
+/// State roots a sweep walks from: each costs a walk to everything that is tracked.
+const MAX_ROOTS: usize = 16;
+/// Contracts the store may grow by before it is swept; each has up to 24 KiB.
+const CODE_SLACK: usize = 256;
 /// Requests above which the next block is expected to have changed as much.
 const MANY: usize = 48;
 /// Rounds of asking at one block: a path has at most 64 nodes.
@@ -40,9 +44,10 @@ struct Keys {
 /// What the follower remembers of the sweep before.
 #[derive(Debug, Default)]
 pub(crate) struct Sweep {
-    /// State roots from the finalized block to the head.
+    /// Newest state roots from the finalized block to the head.
     roots: VecDeque<(u64, B256)>,
     nodes_after: usize,
+    codes_after: usize,
     /// Whether the last block took many requests.
     busy: bool,
 }
@@ -76,6 +81,11 @@ impl Upkeep {
         self.keys().fresh.merge(fresh);
     }
 
+    /// Forgets everything that was tracked; decisions find it again when they are asked for.
+    pub(crate) fn forget(&self) {
+        *self.keys() = Keys::default();
+    }
+
     /// Forgets what the remembered decisions do not need: their number changes, and the store grows with every block.
     pub(crate) fn tidy(&self, snapshot: &Snapshot, memo: &Memo, sweep: &mut Sweep) {
         let (accounts, slots) = self.size();
@@ -89,10 +99,15 @@ impl Upkeep {
             .retain(|(number, _)| *number >= finalized.block.number);
         sweep.roots.push_back((finalized.block.number, root(finalized)));
         sweep.roots.push_back((head.block.number, root(head)));
-        if self.nodes.len().0 > sweep.nodes_after.saturating_add(sweep.nodes_after / 4 + SLACK) {
+        while sweep.roots.len() > MAX_ROOTS {
+            sweep.roots.pop_front();
+        }
+        let (nodes, codes) = self.nodes.len();
+        let grew = nodes > sweep.nodes_after.saturating_add(sweep.nodes_after / 4 + SLACK);
+        if grew || codes > sweep.codes_after.saturating_add(CODE_SLACK) {
             let roots = sweep.roots.iter().map(|(_, root)| *root);
             self.keys().all.sweep(&self.nodes, roots);
-            sweep.nodes_after = self.nodes.len().0;
+            (sweep.nodes_after, sweep.codes_after) = self.nodes.len();
         }
     }
 

@@ -6,7 +6,6 @@ use alloy_primitives::{Address, B256, U256};
 use revm::{
     context::BlockEnv,
     context_interface::block::{BlobExcessGasAndPrice, Block},
-    primitives::eip4844::{BLOB_BASE_FEE_UPDATE_FRACTION_CANCUN, BLOB_BASE_FEE_UPDATE_FRACTION_PRAGUE},
 };
 use std::cell::Cell;
 
@@ -15,15 +14,12 @@ use std::cell::Cell;
 pub(crate) struct WatchedBlock {
     env: BlockEnv,
     read: Cell<bool>,
+    blob_fee: Cell<bool>,
 }
 
 impl WatchedBlock {
     pub(crate) fn new(header: &ProvenHeader) -> Self {
         let fields = header.fields();
-        let fraction = match fields.requests_hash {
-            Some(_) => BLOB_BASE_FEE_UPDATE_FRACTION_PRAGUE,
-            None => BLOB_BASE_FEE_UPDATE_FRACTION_CANCUN,
-        };
         let env = BlockEnv {
             number: U256::from(fields.number),
             beneficiary: fields.beneficiary,
@@ -32,24 +28,34 @@ impl WatchedBlock {
             basefee: fields.base_fee_per_gas.unwrap_or_default(),
             difficulty: fields.difficulty,
             prevrandao: fields.difficulty.is_zero().then_some(fields.mix_hash),
+            // Not computed: the formula's parameter is not in the header, and its cost grows with a number that is.
             blob_excess_gas_and_price: fields
                 .excess_blob_gas
-                .map(|excess| BlobExcessGasAndPrice::new(excess, fraction)),
+                .map(|excess_blob_gas| BlobExcessGasAndPrice {
+                    excess_blob_gas,
+                    blob_gasprice: 1,
+                }),
             slot_num: fields.slot_number.unwrap_or_default(),
         };
         Self {
             env,
             read: Cell::new(false),
+            blob_fee: Cell::new(false),
         }
     }
 
     /// Forgets what was read so far: the EVM itself looks at the block before the contract runs.
     pub(crate) fn forget(&self) {
         self.read.set(false);
+        self.blob_fee.set(false);
     }
     /// Whether anything was read since.
     pub(crate) fn was_read(&self) -> bool {
         self.read.get()
+    }
+    /// Whether the blob base fee was read, which is not known here.
+    pub(crate) fn was_blob_fee_read(&self) -> bool {
+        self.blob_fee.get()
     }
     fn watched(&self) -> &BlockEnv {
         self.read.set(true);
@@ -81,6 +87,7 @@ impl Block for WatchedBlock {
         self.watched().prevrandao
     }
     fn blob_excess_gas_and_price(&self) -> Option<BlobExcessGasAndPrice> {
+        self.blob_fee.set(true);
         self.watched().blob_excess_gas_and_price
     }
     fn slot_num(&self) -> u64 {

@@ -76,11 +76,16 @@ pub fn execute(
     }
     let mut evm = prepare(state, rules, contract, data)?;
     let result = ViewCall::default().inspect_run(&mut evm);
-    let block_read = evm.ctx.block.was_read();
+    let (block_read, blob_fee) = (evm.ctx.block.was_read(), evm.ctx.block.was_blob_fee_read());
     let view = evm.ctx.journaled_state.db_mut();
     // C3: a read that failed decides the whole run, whatever the contract made of it.
     if let Some(missing) = view.missing {
         return Err(missing.into());
+    }
+    // C3: a value no header proves is no answer, as the hash of an earlier block is none.
+    if blob_fee {
+        let read = "the contract read the blob base fee, which no header proves";
+        return Err(PolicyError::Evm(read.to_owned()).into());
     }
     let mut reads = std::mem::take(&mut view.reads);
     let window = evm.inspector.window();

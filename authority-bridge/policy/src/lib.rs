@@ -38,7 +38,7 @@ pub use hardfork::{Hardfork, HardforkRule};
 pub use header::{MAX_EXTRA_DATA, ProvenHeader};
 pub use nodes::{MAX_WITNESS_CODES, MAX_WITNESS_NODES, TrieNodes, Witness};
 pub use reads::Reads;
-pub use receipts::{MAX_LOGS, MAX_RECEIPTS, ProvenLog, ProvenReceipts, may_hold_log_of, may_hold_topic};
+pub use receipts::{MAX_RECEIPTS, ProvenLog, ProvenReceipts, may_hold_log_of, may_hold_topic};
 pub use rule::{Finality, settle};
 pub use state::ProvenState;
 pub use tracked::{Ask, Gap, Tracked};

@@ -7,8 +7,8 @@ use alloy_primitives::{Address, B256, Bloom, BloomInput, Log};
 
 /// Receipts of one block: a transaction takes 21,000 gas, so a block of 300 million has fewer.
 pub const MAX_RECEIPTS: usize = 16 * 1024;
-/// Logs of one block: each takes 375 gas at least.
-pub const MAX_LOGS: usize = 256 * 1024;
+/// Least gas of a log.
+const LOG_GAS: u64 = 375;
 
 /// Every receipt of one block.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,12 +32,13 @@ impl ProvenReceipts {
     /// Computes the root of the receipts and compares with the header's.
     ///
     /// # Errors
-    /// [`PolicyError::TooLarge`] above [`MAX_RECEIPTS`] or [`MAX_LOGS`]; [`PolicyError::ReceiptsRoot`] when they are not
+    /// [`PolicyError::TooLarge`] above [`MAX_RECEIPTS`], or more logs than the block's gas pays for; [`PolicyError::ReceiptsRoot`] when they are not
     /// the receipts of that block.
     pub fn new(header: &ProvenHeader, receipts: Vec<ReceiptEnvelope>) -> Result<Self, PolicyError> {
         at_most("receipts of a block", MAX_RECEIPTS, receipts.len())?;
         let logs = receipts.iter().map(|receipt| receipt.logs().len()).sum();
-        at_most("logs of a block", MAX_LOGS, logs)?;
+        let most = usize::try_from(header.fields().gas_used / LOG_GAS).unwrap_or(usize::MAX);
+        at_most("logs of a block", most, logs)?;
         let (expected, actual) = (header.fields().receipts_root, calculate_receipt_root(&receipts));
         // C2: a provider that hides a log or adds one no longer has the receipts of that header.
         if expected != actual {

@@ -203,7 +203,8 @@ impl State {
     /// Forgets chains nobody names any more, also while nothing new is agreed: an endpoint may name another one each time.
     pub(super) fn bound_tree(&mut self) {
         let most = (self.claims.len() + 1).saturating_mul(super::tree::MAX_DEPTH as usize);
-        if self.tree.len() <= most {
+        let most_extra = (self.claims.len() + 1).saturating_mul(super::tree::MAX_EXTRA);
+        if self.tree.len() <= most && self.tree.extra() <= most_extra {
             return;
         }
         let agreed = self.agreed.as_ref();

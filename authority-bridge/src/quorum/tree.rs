@@ -30,11 +30,20 @@ pub(crate) fn extra(path: &Path) -> usize {
 
 /// Headers that some endpoint gave.
 #[derive(Debug, Default)]
-pub(crate) struct Tree(HashMap<B256, Arc<ProvenHeader>>);
+pub(crate) struct Tree(HashMap<B256, Arc<ProvenHeader>>, usize);
 
 impl Tree {
     pub(crate) fn insert(&mut self, header: Arc<ProvenHeader>) -> Arc<ProvenHeader> {
-        Arc::clone(self.0.entry(header.hash()).or_insert(header))
+        let extra = header.fields().extra_data.len();
+        Arc::clone(self.0.entry(header.hash()).or_insert_with(|| {
+            self.1 += extra;
+            header
+        }))
+    }
+
+    /// Bytes of extra data in all of them.
+    pub(crate) const fn extra(&self) -> usize {
+        self.1
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -66,5 +75,10 @@ impl Tree {
             }
         }
         self.0.retain(|hash, _| kept.contains(hash));
+        self.1 = self
+            .0
+            .values()
+            .map(|header| header.fields().extra_data.len())
+            .sum();
     }
 }

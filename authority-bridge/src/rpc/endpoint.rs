@@ -30,6 +30,8 @@ const BATCH: usize = 32;
 const CONCURRENT: usize = 4;
 /// Slots in one proof request.
 const SLOTS: usize = 128;
+/// Slots proven in one answer: some 7 KB each in the tries of a large chain.
+const MAX_SLOTS: usize = 512;
 
 /// A single provider, trusted for which headers are the chain's and for nothing else.
 #[derive(Debug, Clone)]
@@ -47,6 +49,8 @@ pub struct Endpoint {
 
 /// How much larger the receipts of a block may be than other answers.
 const BULK: usize = 16;
+/// And how much longer they may take.
+const BULK_TIME: u32 = 4;
 /// Parts of a URL from this length on are not repeated, wherever they come from.
 const SECRET: usize = 6;
 
@@ -69,8 +73,8 @@ impl Endpoint {
         endpoint: &EndpointConfig,
         name: String,
     ) -> Result<Self, BridgeError> {
-        let client = |limit| {
-            let http = BoundedHttp::new(endpoint.http.clone(), limit, config.request_timeout);
+        let client = |limit, timeout| {
+            let http = BoundedHttp::new(endpoint.http.clone(), limit, timeout);
             let http = http.map_err(|error| BridgeError::Endpoint {
                 endpoint: name.clone(),
                 field: "client",
@@ -79,8 +83,11 @@ impl Endpoint {
             Ok::<_, BridgeError>(RpcClient::new(http?, false))
         };
         Ok(Self {
-            client: client(config.max_response_bytes)?,
-            bulk: client(config.max_response_bytes.saturating_mul(BULK))?,
+            client: client(config.max_response_bytes, config.request_timeout)?,
+            bulk: client(
+                config.max_response_bytes.saturating_mul(BULK),
+                config.request_timeout.saturating_mul(BULK_TIME),
+            )?,
             secrets: secrets(&endpoint.http),
             name,
             chain_id: config.chain_id,
@@ -101,6 +108,7 @@ impl Endpoint {
     pub(super) fn for_bulk(&self) -> Self {
         Self {
             client: self.bulk.clone(),
+            timeout: self.timeout.saturating_mul(BULK_TIME),
             ..self.clone()
         }
     }
@@ -113,6 +121,23 @@ impl Endpoint {
             .collect();
         let batches: Vec<Vec<Box<RawValue>>> = stream::iter(sent).buffered(CONCURRENT).try_collect().await?;
         Ok(batches.into_iter().flatten().collect())
+    }
+
+    /// The same, with no more slots to an answer than fit its bound.
+    async fn send_weighed(&self, requests: Vec<(Request, usize)>) -> Result<Vec<Box<RawValue>>, BridgeError> {
+        let mut groups: Vec<(Vec<Request>, usize)> = Vec::new();
+        for (request, weight) in requests {
+            match groups.last_mut().filter(|(_, sum)| *sum + weight <= MAX_SLOTS) {
+                Some((group, sum)) => {
+                    group.push(request);
+                    *sum += weight;
+                }
+                None => groups.push((vec![request], weight)),
+            }
+        }
+        let sent: Vec<_> = groups.iter().map(|(group, _)| self.send(group)).collect();
+        let answers: Vec<Vec<Box<RawValue>>> = stream::iter(sent).buffered(CONCURRENT).try_collect().await?;
+        Ok(answers.into_iter().flatten().collect())
     }
 
     async fn send_in_time(&self, requests: &[Request]) -> Result<Vec<Box<RawValue>>, BridgeError> {
@@ -272,7 +297,7 @@ impl EvidenceSource for Endpoint {
 
     async fn evidence(&self, block: B256, wants: &[Want]) -> Result<Vec<Evidence>, BridgeError> {
         let at = json!({ "blockHash": block });
-        let mut requests = Vec::new();
+        let mut requests: Vec<(Request, usize)> = Vec::new();
         for want in wants {
             // An account without slots is one request, one with many slots several.
             let pages = want.slots.chunks(SLOTS);
@@ -281,18 +306,23 @@ impl EvidenceSource for Endpoint {
             } else {
                 pages.collect()
             };
-            requests.extend(pages.into_iter().map(|slots| Request {
-                method: "eth_getProof",
-                params: json!([want.address, slots, at]),
+            requests.extend(pages.into_iter().map(|slots| {
+                let request = Request {
+                    method: "eth_getProof",
+                    params: json!([want.address, slots, at]),
+                };
+                (request, slots.len().max(1))
             }));
             if want.code {
-                requests.push(Request {
+                let request = Request {
                     method: "eth_getCode",
                     params: json!([want.address, at]),
-                });
+                };
+                // As long as the proofs of some slots.
+                requests.push((request, 8));
             }
         }
-        let answers = self.send(&requests).await?;
+        let answers = self.send_weighed(requests).await?;
         let mut answers = answers.iter();
         wants
             .iter()

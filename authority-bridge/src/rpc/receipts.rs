@@ -7,8 +7,13 @@ use alloy::{
     consensus::{Eip658Value, Receipt, ReceiptEnvelope, ReceiptWithBloom},
     primitives::{Address, B256, Bytes, Log, LogData, U64},
 };
-use serde::Deserialize;
+use authority_policy::MAX_RECEIPTS;
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, SeqAccess, Visitor},
+};
 use serde_json::json;
+use std::fmt;
 
 const METHOD: &str = "eth_getBlockReceipts";
 /// Most topics the EVM can give a log.
@@ -24,6 +29,32 @@ struct Said {
     root: Option<B256>,
     cumulative_gas_used: U64,
     logs: Vec<SaidLog>,
+}
+
+/// Receipts, no more than a block can have: an answer full of empty ones would take ten times its size.
+struct Bounded(Vec<Said>);
+
+impl<'de> Deserialize<'de> for Bounded {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Receipts;
+        impl<'de> Visitor<'de> for Receipts {
+            type Value = Bounded;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "at most {MAX_RECEIPTS} receipts")
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Bounded, A::Error> {
+                let mut all = Vec::new();
+                while let Some(item) = items.next_element()? {
+                    if all.len() >= MAX_RECEIPTS {
+                        return Err(de::Error::invalid_length(all.len() + 1, &self));
+                    }
+                    all.push(item);
+                }
+                Ok(Bounded(all))
+            }
+        }
+        deserializer.deserialize_seq(Receipts)
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -77,10 +108,11 @@ impl Endpoint {
         };
         let answers = self.for_bulk().send(&[request]).await?;
         let raw = answers.first().ok_or_else(|| self.fault(METHOD, "no answer"))?;
-        let said: Option<Vec<Said>> = self.read(METHOD, raw)?;
+        let said: Option<Bounded> = self.read(METHOD, raw)?;
         let said =
             said.ok_or_else(|| self.fault(METHOD, format!("expected receipts of {block}, got null")))?;
-        said.into_iter()
+        said.0
+            .into_iter()
             .enumerate()
             .map(|(index, said)| {
                 said.envelope()
@@ -113,6 +145,18 @@ mod tests {
         let mut stateless = said("").unwrap();
         stateless.status = None;
         assert!(stateless.envelope().unwrap_err().starts_with("status"));
+    }
+
+    #[test]
+    fn c6_receipts_above_the_bound_are_not_read() {
+        let many = |count: usize| {
+            let one = r#"{"status":"0x1","cumulativeGasUsed":"0x1","logs":[]}"#;
+            format!("[{}]", vec![one; count].join(","))
+        };
+        let read = |text: &str| serde_json::from_str::<Bounded>(text).map(|all| all.0.len());
+        assert_eq!(read(&many(MAX_RECEIPTS)).unwrap(), MAX_RECEIPTS);
+        let error = read(&many(MAX_RECEIPTS + 1)).unwrap_err().to_string();
+        assert!(error.contains("expected at most"), "{error}");
     }
 
     proptest! {

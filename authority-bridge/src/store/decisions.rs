@@ -196,7 +196,7 @@ impl ChainStore {
         id: u64,
     ) -> Result<Option<Result<DecisionEvidence, String>>, StoreError> {
         // Anyone may ask, and an app's own contract says what it costs: it must not take the threads and connections of releases.
-        let _turn = CHECKS.acquire().await;
+        let turn = CHECKS.acquire().await;
         let row = sqlx::query::<Any>(
             "SELECT file, nodes, codes, missing FROM decision WHERE chain_id = $1 AND contract = $2 AND id = $3",
         )
@@ -230,6 +230,8 @@ impl ChainStore {
         evidence.links.reverse();
         // What the disk did to it must not leave as this node's evidence.
         let checked = tokio::task::spawn_blocking(move || {
+            // Held by the work: whoever asked may be gone before it ends.
+            let _turn = turn;
             let outcome = evidence.check(&Expected::default()).outcome.map(drop);
             outcome.map(|()| evidence)
         });

@@ -219,6 +219,40 @@ async fn c3_a_block_whose_accounts_are_lied_about_is_not_published() {
 }
 
 #[tokio::test]
+async fn c6_an_app_that_cannot_be_proven_any_more_holds_up_no_head() {
+    let net = Net::settled().await;
+    let (bridge, proxy) = behind_proxy(&net).await;
+    assert!(
+        bridge
+            .decide(Subject::App, &net.record())
+            .await
+            .unwrap()
+            .is_allowed()
+    );
+    // What the decision read is to be proven at the next block, and cannot be.
+    let app = format!("0x{}", net.app.to_plain_hex());
+    proxy.about("eth_getProof", move |_, result| {
+        if result["address"] == app.as_str() {
+            result["nonce"] = json!("0x7");
+        }
+    });
+    net.allow_compose(kms_types::ComposeHash::new([0xee; 32])).await;
+    net.mine(1).await;
+    net.caught_up(&bridge).await;
+    assert!(bridge.status().connected, "{:?}", bridge.status());
+    let error = bridge.decide(Subject::App, &net.record()).await.unwrap_err();
+    assert!(matches!(error, BridgeError::Evidence { .. }), "{error}");
+    proxy.honest();
+    assert!(
+        bridge
+            .decide(Subject::App, &net.record())
+            .await
+            .unwrap()
+            .is_allowed()
+    );
+}
+
+#[tokio::test]
 async fn c6_an_app_contract_that_reads_without_end_denies_only_itself() {
     let net = Net::settled().await;
     let mut config = net.config();

@@ -157,14 +157,13 @@ fn garbage() -> Vec<Odd> {
 }
 
 fn environment() -> Vec<Odd> {
-    let block: [&[u8]; 8] = [
+    let block: [&[u8]; 7] = [
         &[0x41],
         &[0x42],
         &[0x43],
         &[0x44],
         &[0x45],
         &[0x46],
-        &[0x4a],
         &[0x60, 0x01, 0x1e],
     ];
     let call: [&[u8]; 9] = [

@@ -115,20 +115,23 @@ fn c6_only_a_call_that_returns_is_an_answer() {
 #[test]
 fn the_block_a_contract_sees_is_the_headers_and_looking_at_it_is_noted() {
     for (opcode, expected) in [
-        (0x42, Some(1_800_000_000)),
-        (0x43, Some(5)),
-        (0x45, Some(30_000_000)),
-        (0x48, Some(7)),
-        (0x41, Some(0)),
-        (0x44, Some(0)),
-        (0x4a, None),
+        (0x42, 1_800_000_000),
+        (0x43, 5),
+        (0x45, 30_000_000),
+        (0x48, 7),
+        (0x41, 0),
+        (0x44, 0),
     ] {
         let outcome = alone(&code(&[&[opcode], RETURN])).unwrap();
-        if let Some(expected) = expected {
-            assert_eq!(outcome.value, word(expected), "{opcode:#x}");
-        }
+        assert_eq!(outcome.value, word(expected), "{opcode:#x}");
         assert!(outcome.reads.window().is_none(), "{opcode:#x}");
     }
+    // C3: how it follows from the header changes without a trace in the header.
+    let blob_fee = alone(&code(&[&[0x4a], RETURN]));
+    assert!(
+        matches!(&blob_fee, Err(Stop::Failed(PolicyError::Evm(why))) if why.contains("blob base fee")),
+        "{blob_fee:?}"
+    );
     // Chain id, caller and origin are the same at every block.
     for (opcode, expected) in [(0x46, 31337), (0x33, 0), (0x32, 0)] {
         let outcome = alone(&code(&[&[opcode], RETURN])).unwrap();

@@ -27,6 +27,7 @@ fn receipt(kind: u8, gas: u64, logs: Vec<Log>) -> ReceiptEnvelope {
 fn header(receipts: &[ReceiptEnvelope]) -> ProvenHeader {
     let mut fields = World::of(&[]).fields(7);
     fields.receipts_root = calculate_receipt_root(receipts);
+    fields.gas_used = 30_000_000;
     for receipt in receipts {
         fields.logs_bloom.accrue_bloom(receipt.logs_bloom());
     }
@@ -97,6 +98,11 @@ proptest! {
 
 #[test]
 fn c3_more_receipts_than_a_block_can_hold_are_refused_before_they_are_hashed() {
+    // More logs than the block's gas pays for.
+    let log = Log::new_unchecked(Address::ZERO, Vec::new(), Bytes::new());
+    let logs = vec![receipt(0, 1, vec![log; 80_001])];
+    let refused = ProvenReceipts::new(&header(&logs), logs);
+    assert!(matches!(refused, Err(PolicyError::TooLarge { .. })));
     let many = vec![receipt(0, 1, Vec::new()); MAX_RECEIPTS + 1];
     let refused = ProvenReceipts::new(&header(&[]), many);
     assert!(
