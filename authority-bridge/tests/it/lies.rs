@@ -265,6 +265,22 @@ async fn c2_an_invented_finalized_block_with_any_field_changed_alone_grants_noth
 }
 
 #[tokio::test]
+async fn c2_an_invented_finalized_block_leaves_no_mark() {
+    let ring = Ring::new(1, 1).await;
+    let bridge = ring.start().await;
+    ring.lie(1, &Lie::InventedFinalized("stateRoot"));
+    ring.net.mine(1).await;
+    crate::fixture::until(&bridge, |status| !status.connected).await;
+    ring.honest();
+    ring.net.mine(1).await;
+    ring.follows_within(PATIENCE, &bridge, "after the lie").await;
+    let status = bridge.status();
+    let kept = ring.net.floor.block.lock().unwrap().unwrap();
+    assert_eq!(status.finalized.unwrap().block_ref(), kept, "{status:?}");
+    assert!(ring.grants(&bridge, &ring.net.record()).await);
+}
+
+#[tokio::test]
 async fn c2_an_invented_finalized_block_with_any_field_changed_among_three_costs_no_service() {
     each_among_three(invented(Lie::InventedFinalized)).await;
 }
