@@ -18,13 +18,11 @@ mod fields;
 mod gateway_name;
 mod hpke;
 mod json;
+mod manifest;
 mod requirements;
 
 pub use self::hpke::EnvSealError;
-pub use compose::{
-    AppCompose, AppManifest, ComposeError, KeyProvider, MAX_ALLOWED_ENVS, MAX_COMPOSE, MAX_KEY_PROVIDER_ID,
-    MAX_LEASE_GRACE, MAX_NAME, MAX_PORTS, PortAttributes, PortPolicy, Runner, StorageFs,
-};
+pub use compose::{AppCompose, KeyProvider, PortAttributes, PortPolicy, Runner, StorageFs};
 pub use eip712::{SIGNATURE_LEN, SignatureError, environment_digest};
 pub use env_name::{EnvName, EnvNameError, MAX_ENV_NAME};
 pub use env_text::EnvTextError;
@@ -37,4 +35,8 @@ pub use gateway_name::{
     AppAddress, BaseDomain, GatewayName, GatewayNameError, MAX_BASE_DOMAIN, NameId, PortMode,
 };
 pub use json::{JsonError, MAX_DEPTH};
+pub use manifest::{
+    AppManifest, ComposeError, MAX_ALLOWED_ENVS, MAX_COMPOSE, MAX_KEY_PROVIDER_ID, MAX_LEASE_GRACE, MAX_NAME,
+    MAX_PORTS,
+};
 pub use requirements::{GpuPolicy, Requirements, Rollback};
