@@ -2,6 +2,7 @@
 
 use crate::{
     cli::{App, Compose, Entry, Target},
+    compose,
     connection::{Connection, Effect, Role},
     output::Output,
 };
@@ -12,14 +13,11 @@ use alloy::{
     sol_types::SolEvent,
 };
 use anvil_tests::Mined;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use authority_contracts::abi::{AppAuthority as authority, KmsAuthority as kms};
 use kms_types::{AppId, ChainAddress, ComposeHash, DeviceId};
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, path::Path};
-
-/// Largest compose document that is read.
-const MAX_COMPOSE: u64 = 4 << 20;
 
 /// Runs a subcommand.
 ///
@@ -36,7 +34,7 @@ pub(crate) async fn run(state: &Path, command: App, output: &Output) -> Result<(
             target,
         } => {
             let rules = Rules {
-                compose: document(&compose)?,
+                compose: compose::startable(&compose, output)?,
                 device,
                 network_tcb,
                 notice,
@@ -154,10 +152,15 @@ async fn change(
         );
         return Ok(());
     }
-    let compose = document(&Compose {
+    let named = Compose {
         compose: what.compose.clone(),
         compose_hash: what.compose_hash,
-    })?;
+    };
+    let compose = if allowed {
+        compose::startable(&named, output)?
+    } else {
+        compose::named(&named)?
+    };
     let hash = FixedBytes(compose.to_bytes());
     match change {
         Change::Allow { until: None } => {
@@ -322,28 +325,6 @@ async fn devices(at: &Connection, to: ChainAddress) -> Result<Value> {
         }
     }
     Ok(found.into())
-}
-
-/// Hash of the document that is named one way or the other.
-pub(crate) fn document(compose: &Compose) -> Result<ComposeHash> {
-    match (&compose.compose, compose.compose_hash) {
-        (None, Some(hash)) => Ok(hash),
-        (Some(file), None) => {
-            let size = std::fs::metadata(file)
-                .with_context(|| format!("compose document {}", file.display()))?
-                .len();
-            if size > MAX_COMPOSE {
-                bail!(
-                    "compose document {}: expected at most {MAX_COMPOSE} bytes, got {size}",
-                    file.display()
-                );
-            }
-            let bytes =
-                std::fs::read(file).with_context(|| format!("compose document {}", file.display()))?;
-            Ok(ComposeHash::of(&bytes))
-        }
-        _ => bail!("expected --compose or --compose-hash"),
-    }
 }
 
 fn address(app: AppId) -> ChainAddress {

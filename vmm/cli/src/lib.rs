@@ -6,6 +6,7 @@
 
 mod app;
 mod cli;
+mod compose;
 mod connection;
 mod decision;
 mod decisions;

@@ -53,6 +53,11 @@ impl Output {
         }
     }
 
+    /// Something is probably not meant; on standard error in both forms of output.
+    pub(crate) fn warn(&self, text: impl Display) {
+        eprintln!("  warning: {text}");
+    }
+
     /// A transaction has its effect.
     pub(crate) fn settled(&self, mined: &Mined, effect: Effect, waited: bool) {
         let note = match (effect, waited) {

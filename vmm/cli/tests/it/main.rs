@@ -1,6 +1,7 @@
 //! The `kedge` program as a user runs it: its output, its exit codes, what survives `kill -9`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+mod compose;
 mod demo;
 mod dev;
 mod keys;
