@@ -29,6 +29,7 @@ test-contracts: install-test
 
 test-vectors: install-test
 	"$(TARGET)/python/bin/python" kms-node/keys/vectors/check.py
+	"$(TARGET)/python/bin/python" agent/manifest/vectors/check.py
 
 test-rust: install-test
 	# The scenarios start the real programs.
