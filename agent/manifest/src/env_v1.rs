@@ -1,4 +1,4 @@
-//! Environment, version 1, as dstack: ephemeral X25519 key[32] ‖ IV[12] ‖ AES-256-GCM under the raw shared secret.
+//! Environment, version 1, as dstack: `ephemeral X25519 key (32) ‖ IV (12) ‖ AES-256-GCM` under the raw shared secret.
 //!
 //! It says nothing of who encrypted it: anyone who has the app's env public key can. Refuses keys that lead to an all-zero
 //! secret, lengths beyond the bounds, and what does not authenticate.
