@@ -8,7 +8,7 @@ SHELL := /bin/bash
 TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 DEMO_FLAGS ?=
 FUZZ_SECONDS ?= 60
-PROGRAMS := --bin authority-bridge --bin kedge --bin kms-node --bin soft-td --bin tdxctl
+PROGRAMS := --bin authority-bridge --bin kedge --bin kedge-agent --bin kms-node --bin soft-td --bin tdxctl
 # cargo-nextest when it is there: faster, and one process a test. Plain `cargo test` runs the same tests.
 NEXTEST := $(shell command -v cargo-nextest >/dev/null 2>&1 && echo yes)
 

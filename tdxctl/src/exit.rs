@@ -1,6 +1,6 @@
 //! How a command ends: what it found, or why it found nothing, and the exit code that goes with it.
 
-use crate::kms::RequestError;
+use kms_client::RequestError;
 use serde_json::{Value, json};
 use std::{error::Error, fmt::Display};
 

@@ -10,17 +10,11 @@ mod cli;
 mod commands;
 pub mod exit;
 mod input;
-mod kms;
 mod on_chain;
-mod pem;
 mod policy;
 mod roots;
 mod table;
 
-pub use kms::{
-    Described, Expected, Guest, KmsPin, MAX_PIN_BYTES, PinError, Released, RequestError, RequestOptions,
-    request_keys,
-};
 pub use roots::INTEL_ROOT;
 
 use clap::Parser;

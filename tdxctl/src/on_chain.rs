@@ -3,10 +3,10 @@
 use crate::{
     chain::{At, TrustedRpc},
     exit::Failure,
-    kms::KmsPin,
 };
 use attestation::CheckResult;
 use authority_contracts::{Answer, NetworkState};
+use kms_client::KmsPin;
 use kms_types::{AttestationRoot, BootRecord, ChainAddress, ChainId, KeyEpoch};
 
 /// A network at its two blocks.

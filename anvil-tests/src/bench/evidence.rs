@@ -3,12 +3,12 @@
 use super::COMPOSE;
 use crate::{AppSpec, Network};
 use anyhow::{Context, Result};
+use kms_client::{Described, Guest};
 use kms_keys::OpeningKey;
 use kms_types::AppId;
 use kms_wire::ChallengeResponse;
 use soft_td::SoftTd;
 use std::sync::Arc;
-use tdxctl::{Described, Guest};
 
 /// A booted TD that makes requests.
 pub(super) struct Requester {

@@ -1,8 +1,9 @@
 //! Where released keys go, and what is shown of them. A file is made new, for its owner only, and never overwritten; a
 //! fingerprint tells two keys apart and nothing about either.
 
-use crate::{exit::Failure, kms::app_public_key};
+use crate::exit::Failure;
 use hkdf::Hkdf;
+use kms_client::app_public_key;
 use kms_keys::{Secret, env_public_key};
 use kms_wire::AppKeys;
 use serde_json::{Value, json};

@@ -5,10 +5,10 @@ use crate::{
     cli::RequestKeys,
     exit::{Failure, Outcome, chain},
     input,
-    kms::{self, Expected, KmsPin, MAX_PIN_BYTES, Released, RequestOptions},
     on_chain::recorded_kms,
     table::list,
 };
+use kms_client::{Expected, KmsPin, MAX_PIN_BYTES, Released, RequestOptions};
 use kms_types::KeyEpoch;
 use kms_wire::MAX_VM_CONFIG;
 use reqwest::Url;
@@ -40,7 +40,7 @@ pub(crate) async fn request_keys(arguments: &RequestKeys) -> Result<Outcome, Fai
         timeout: Duration::from_secs(arguments.timeout),
     };
     let td = td_quote::open(&arguments.td.td)?;
-    let released = kms::request_keys(&options, &*td).await?;
+    let released = kms_client::request_keys(&options, &*td).await?;
     let fingerprints = keys_file::fingerprints(&released.keys)?;
     if let Some(path) = &arguments.out {
         keys_file::write(path, &released.keys)?;

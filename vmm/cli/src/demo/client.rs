@@ -4,6 +4,7 @@ use super::fingerprint::Fingerprints;
 use anvil_tests::{AppSpec, Network};
 use anyhow::{Context, Result};
 use attestation::{BootClaim, BootPhase, CheckResult, Collateral, ConfigIdPolicy, TrustRoots, verify_report};
+use kms_client::{Expected, KmsPin, RequestError, RequestOptions, request_keys};
 use kms_types::{DeviceId, EventLogEntry, ReportData, UnixTime};
 use kms_wire::{AppKeysResponse, Problem};
 use soft_td::SoftTd;
@@ -12,7 +13,6 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 use td_quote::{Td, TdError};
-use tdxctl::{Expected, KmsPin, RequestError, RequestOptions, request_keys};
 use zeroize::Zeroizing;
 
 /// Longest wait for a node to see a block that is final.

@@ -1,6 +1,6 @@
 //! One request for keys, from challenge to opened answer.
 
-use super::{
+use crate::{
     Expected, Guest, KmsPin, RequestError,
     answer::{check_answer, check_keys},
     client::KmsClient,

@@ -1,18 +1,19 @@
-//! The guest's side of a key release: who the KMS is, what is shown to it, what is believed of its answer.
+//! The guest's side of the KMS protocol: who the KMS is, what is shown to it, what is believed of its answer.
 //!
 //! Refuses any KMS but the pinned one, at the TLS connection, at the challenge and again at the signature; there is no first
 //! use that is trusted.
+#![forbid(unsafe_code)]
 
 mod answer;
 mod client;
 mod error;
 mod evidence;
+mod pem;
 mod pin;
 mod request;
 mod tls;
 
-pub use answer::Expected;
-pub(crate) use answer::app_public_key;
+pub use answer::{Expected, app_public_key};
 pub use error::RequestError;
 pub use evidence::{Described, Guest};
 pub use pin::{KmsPin, MAX_PIN_BYTES, PinError};

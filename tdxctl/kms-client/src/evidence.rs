@@ -1,6 +1,6 @@
 //! What a TD shows about itself: its own words about what it is, and evidence bound to one challenge.
 
-use super::RequestError;
+use crate::RequestError;
 use attestation::{BootEvents, describe};
 use kms_keys::OpeningKey;
 use kms_types::{

@@ -1,6 +1,6 @@
 //! Calls to a KMS. Answers are read within a bound and a time; redirects and proxies are not followed.
 
-use super::{
+use crate::{
     RequestError,
     tls::{OtherKms, PinnedKms},
 };

@@ -1,7 +1,7 @@
 //! What must hold of a sealed answer before its keys are used: who signed it, what it was decided for, whose keys they are.
 
-use super::{Guest, KmsPin, RequestError, pin::identity_of};
 use crate::pem;
+use crate::{Guest, KmsPin, RequestError, pin::identity_of};
 use k256::ecdsa::SigningKey;
 use kms_keys::{verify_app_key, verify_log, verify_prehash};
 use kms_types::{ChainAddress, ChainId, ReportData};
@@ -88,7 +88,7 @@ fn check_log(answer: &AppKeysResponse, guest: &Guest, pin: &KmsPin) -> Result<()
         return Ok(());
     };
     let root =
-        super::pin::sized("tree head", head.root.as_bytes()).map_err(|error| RequestError::Answer {
+        crate::pin::sized("tree head", head.root.as_bytes()).map_err(|error| RequestError::Answer {
             what: "tree head",
             expected: "a root of 32 bytes".to_owned(),
             actual: error.to_string(),
@@ -125,7 +125,10 @@ pub(crate) fn check_keys(
 }
 
 /// Compressed public key of the app's key.
-pub(crate) fn app_public_key(keys: &AppKeys) -> Result<[u8; 33], RequestError> {
+///
+/// # Errors
+/// When it is no scalar.
+pub fn app_public_key(keys: &AppKeys) -> Result<[u8; 33], RequestError> {
     let not_one = |what: &str| RequestError::Answer {
         what: "app key",
         expected: "a secp256k1 scalar".to_owned(),

@@ -1,7 +1,7 @@
 //! The TLS side of the pin: a KMS presents [leaf, CA]; the CA's key must be the pinned one and the leaf signed by it. Public
 //! authorities and names of the URL play no part. TLS 1.3 only.
 
-use super::pin::identity_of;
+use crate::pin::identity_of;
 use kms_keys::KMS_SERVER_NAME;
 use kms_types::KmsIdentity;
 use rustls::{

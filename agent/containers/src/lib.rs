@@ -1,0 +1,2 @@
+//! A compose project on containerd.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! Guest runtime.
+#![forbid(unsafe_code)]

@@ -1,0 +1,4 @@
+//! Starts the agent.
+#![forbid(unsafe_code)]
+
+fn main() {}

@@ -1,0 +1,2 @@
+//! A private containerd, a registry and images, on this machine.
+#![forbid(unsafe_code)]

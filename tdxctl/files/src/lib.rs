@@ -1,0 +1,2 @@
+//! What `tdxctl setup` leaves for the agent.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! First boot, stage by stage.
+#![forbid(unsafe_code)]
