@@ -1,7 +1,7 @@
 //! Guest utility and verifier's desk: a TD's quotes, registers and event log; its keys from a KMS; evidence checked offline.
 //!
-//! [`request_keys`] is the guest's side of a key release as a library. [`run`] is the command line: every command gives an
-//! outcome or a failure, and printing and exit codes are in one place.
+//! [`run`] is the command line: every command gives an outcome or a failure, and printing and exit codes are in one place. The
+//! guest's side of the KMS protocol is the crate `kms-client`.
 #![forbid(unsafe_code)]
 
 mod case;
