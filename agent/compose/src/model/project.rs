@@ -1,0 +1,70 @@
+//! The whole file, with the questions the rest of the guest asks of it.
+
+use super::{FileSource, Network, Service, Volume};
+use crate::{
+    image::ImageRef,
+    names::{ConfigName, NetworkName, ProfileName, ProjectName, SecretName, ServiceName, VolumeName},
+};
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A checked compose file. Every name a service uses is a key here; dependencies have no cycle.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Project {
+    /// `name`.
+    pub name: Option<ProjectName>,
+    /// Services.
+    pub services: BTreeMap<ServiceName, Service>,
+    /// Networks, `default` among them when a service is on it.
+    pub networks: BTreeMap<NetworkName, Network>,
+    /// Named volumes.
+    pub volumes: BTreeMap<VolumeName, Volume>,
+    /// Secrets.
+    pub secrets: BTreeMap<SecretName, FileSource>,
+    /// Configs.
+    pub configs: BTreeMap<ConfigName, FileSource>,
+}
+
+impl Project {
+    /// Services whose image is not pinned by digest: what they run can change without the compose hash changing.
+    pub fn mutable_images(&self) -> impl Iterator<Item = (&ServiceName, &ImageRef)> {
+        // G6: a tag lets whoever holds the registry choose the code that gets the app's keys
+        let images = self.services.iter().map(|(name, service)| (name, &service.image));
+        images.filter(|(_, image)| image.is_mutable())
+    }
+
+    /// Services that run when `profiles` are on: those without a profile and those with one of these.
+    pub fn enabled<'a>(
+        &'a self,
+        profiles: &'a BTreeSet<ProfileName>,
+    ) -> impl Iterator<Item = &'a ServiceName> {
+        let services = self.services.iter().filter(|(_, service)| {
+            service.profiles.is_empty() || service.profiles.iter().any(|p| profiles.contains(p))
+        });
+        services.map(|(name, _)| name)
+    }
+
+    /// All services, each after what it depends on; names decide among equals. Stopping goes the other way.
+    pub fn start_order(&self) -> Vec<&ServiceName> {
+        let mut order = Vec::with_capacity(self.services.len());
+        let mut placed = BTreeSet::new();
+        while order.len() < self.services.len() {
+            let before = order.len();
+            for (name, service) in &self.services {
+                let mut known = service
+                    .depends_on
+                    .keys()
+                    .filter(|d| self.services.contains_key(*d));
+                if !placed.contains(name) && known.all(|dependency| placed.contains(dependency)) {
+                    placed.insert(name);
+                    order.push(name);
+                }
+            }
+            // Only a project put together by hand has a cycle; its services come last instead of never.
+            if order.len() == before {
+                order.extend(self.services.keys().filter(|name| !placed.contains(name)));
+            }
+        }
+        order
+    }
+}
