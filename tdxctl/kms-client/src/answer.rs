@@ -4,8 +4,10 @@ use crate::pem;
 use crate::{Guest, KmsPin, RequestError, pin::identity_of};
 use k256::ecdsa::SigningKey;
 use kms_keys::{verify_app_key, verify_log, verify_prehash};
-use kms_types::{ChainAddress, ChainId, ReportData};
-use kms_wire::{AppKeys, AppKeysResponse, ReleaseKind, ReleaseTranscript, SignedTreeHead};
+use kms_types::{ChainAddress, ChainId, KeyEpoch, ProvenBlock, ReportData};
+use kms_wire::{
+    AppKeys, AppKeysResponse, Decision, LogPosition, ReleaseKind, ReleaseTranscript, SignedTreeHead,
+};
 use std::fmt::Display;
 
 /// The network the answer must come from, as far as it is known.
@@ -33,12 +35,12 @@ pub(crate) fn check_answer(
         // G3: keys of another epoch are other keys; a disk made with them would be lost, or opened by whoever kept an old root.
         equal("key epoch", epoch, answer.key_epoch)?;
     }
-    check_decision(answer, network)?;
-    check_log(answer, guest, pin)
+    check_decision(&answer.decision, network)?;
+    let (log, head) = (&answer.log, &answer.decision.head);
+    check_log(log, ReleaseKind::AppKeys, answer.key_epoch, head, guest, pin)
 }
 
-fn check_decision(answer: &AppKeysResponse, network: &Expected) -> Result<(), RequestError> {
-    let decision = &answer.decision;
+pub(crate) fn check_decision(decision: &Decision, network: &Expected) -> Result<(), RequestError> {
     // G3: the same KMS code may serve a test network; an allowance there says nothing here.
     if let Some(chain_id) = network.chain_id {
         equal("chain id", chain_id, decision.chain_id)?;
@@ -59,10 +61,17 @@ fn check_decision(answer: &AppKeysResponse, network: &Expected) -> Result<(), Re
     })
 }
 
-fn check_log(answer: &AppKeysResponse, guest: &Guest, pin: &KmsPin) -> Result<(), RequestError> {
-    let (log, entry) = (&answer.log, &answer.log.entry);
+pub(crate) fn check_log(
+    log: &LogPosition,
+    kind: ReleaseKind,
+    epoch: KeyEpoch,
+    head: &ProvenBlock,
+    guest: &Guest,
+    pin: &KmsPin,
+) -> Result<(), RequestError> {
+    let entry = &log.entry;
     // G3: the entry is what the app's owner will find in the log; one about another app would hide this release from him.
-    equal_debug("kind of the log entry", &ReleaseKind::AppKeys, &entry.kind)?;
+    equal_debug("kind of the log entry", &kind, &entry.kind)?;
     equal_debug("app of the log entry", &guest.app_id, &Some(entry.app_id))?;
     equal_debug(
         "compose hash of the log entry",
@@ -70,12 +79,8 @@ fn check_log(answer: &AppKeysResponse, guest: &Guest, pin: &KmsPin) -> Result<()
         &Some(entry.compose_hash),
     )?;
     equal("instance of the log entry", guest.instance_id, entry.instance_id)?;
-    equal("epoch of the log entry", answer.key_epoch, entry.key_epoch)?;
-    equal(
-        "block of the log entry",
-        answer.decision.head.block_ref(),
-        entry.block,
-    )?;
+    equal("epoch of the log entry", epoch, entry.key_epoch)?;
+    equal("block of the log entry", head.block_ref(), entry.block)?;
     let head = &log.tree_head;
     if log.index >= head.size {
         return Err(RequestError::Answer {
@@ -143,11 +148,15 @@ pub fn app_public_key(keys: &AppKeys) -> Result<[u8; 33], RequestError> {
         .map_err(|_| not_one("a point without compressed form"))
 }
 
-fn signature(what: &'static str) -> impl FnOnce(kms_keys::SignatureError) -> RequestError {
+pub(crate) fn signature(what: &'static str) -> impl FnOnce(kms_keys::SignatureError) -> RequestError {
     move |source| RequestError::Signature { what, source }
 }
 
-fn equal<T: PartialEq + Display>(what: &'static str, expected: T, actual: T) -> Result<(), RequestError> {
+pub(crate) fn equal<T: PartialEq + Display>(
+    what: &'static str,
+    expected: T,
+    actual: T,
+) -> Result<(), RequestError> {
     if expected == actual {
         return Ok(());
     }
@@ -158,7 +167,7 @@ fn equal<T: PartialEq + Display>(what: &'static str, expected: T, actual: T) -> 
     })
 }
 
-fn equal_debug<T: PartialEq + std::fmt::Debug>(
+pub(crate) fn equal_debug<T: PartialEq + std::fmt::Debug>(
     what: &'static str,
     expected: &T,
     actual: &T,

@@ -12,6 +12,18 @@ pub enum RequestError {
     /// The TD's own quote is not one.
     #[error("the TD's quote cannot be read")]
     Quote(#[source] attestation::AttestationError),
+    /// The log grew under every quote.
+    #[error("event log: expected none to be added while a quote is made, and one was, {attempts} times")]
+    Moving {
+        /// How often it was tried.
+        attempts: usize,
+    },
+    /// The certificate request cannot be read.
+    #[error("certificate request: expected PKCS #10 in DER, got {actual}")]
+    Csr {
+        /// What the parser says.
+        actual: String,
+    },
     /// This TD is not of the image.
     #[error("catalogue: expected this TD's measurement among {actual}, and it is not: {}", mrtd(.measurement))]
     NotInCatalogue {
@@ -119,10 +131,33 @@ impl RequestError {
     /// True when nothing was decided: asking again later may help.
     pub const fn could_not_ask(&self) -> bool {
         match self {
-            Self::Td(_) | Self::Transport { .. } | Self::Tls { .. } | Self::Protocol { .. } => true,
+            Self::Td(_)
+            | Self::Moving { .. }
+            | Self::Transport { .. }
+            | Self::Tls { .. }
+            | Self::Protocol { .. } => true,
             Self::Refused { problem, .. } => !decided(problem.code),
             _ => false,
         }
+    }
+
+    /// True when the KMS looked at this guest and said no: no other node of it would say otherwise.
+    pub const fn denied(&self) -> bool {
+        matches!(self, Self::Refused { problem, .. } if decided(problem.code))
+    }
+
+    /// True when no node was asked: the fault is this guest's.
+    pub const fn is_local(&self) -> bool {
+        matches!(
+            self,
+            Self::Td(_)
+                | Self::Quote(_)
+                | Self::Moving { .. }
+                | Self::Csr { .. }
+                | Self::NotInCatalogue { .. }
+                | Self::TooLong { .. }
+                | Self::Tls { .. }
+        )
     }
 
     /// What to do about it.
@@ -131,7 +166,8 @@ impl RequestError {
             Self::Td(_) => {
                 "check --td: tsm needs a TDX guest kernel with configfs-tsm, socket:PATH a simulated TD"
             }
-            Self::Quote(_) | Self::TooLong { .. } => "the request was not sent",
+            Self::Moving { .. } => "let the app emit its events before the lease is renewed",
+            Self::Quote(_) | Self::TooLong { .. } | Self::Csr { .. } => "the request was not sent",
             Self::NotInCatalogue { .. } => "give the catalogue.json of the OS image that this TD booted",
             Self::Address { .. } => "give --kms https://HOST:PORT",
             Self::Identity { .. } | Self::Signature { .. } | Self::Answer { .. } | Self::Seal(_) => {

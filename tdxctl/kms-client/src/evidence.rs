@@ -10,6 +10,9 @@ use kms_wire::{ChallengeResponse, Evidence, MAX_VM_CONFIG, evidence_report_data}
 use td_measure::Catalogue;
 use td_quote::Td;
 
+/// How often a quote is made again when the app adds events meanwhile.
+const QUOTE_ATTEMPTS: usize = 5;
+
 /// A TD, as its own log and registers describe it.
 #[derive(Debug, Clone)]
 pub struct Guest {
@@ -39,19 +42,30 @@ impl Guest {
                 measurement: Box::new(own.os),
                 actual: catalogue.measurements().len(),
             })?;
-        let event_log = td.event_log()?;
+        Ok(Self::described(td.event_log()?, image_proof))
+    }
+
+    /// Asks a running TD what it is; the proof that it is of its image was found while it booted.
+    ///
+    /// # Errors
+    /// When it does not say.
+    pub fn running(td: &dyn Td, image_proof: Vec<u8>) -> Result<Self, RequestError> {
+        Ok(Self::described(td.event_log()?, image_proof))
+    }
+
+    fn described(event_log: Vec<EventLogEntry>, image_proof: Vec<u8>) -> Self {
         // A log that does not parse is for the KMS to refuse, with the number of its check; no answer to it is accepted here.
         let events = BootEvents::parse(&event_log).unwrap_or_default();
-        Ok(Self {
+        Self {
             event_log,
             image_proof,
             app_id: events.app_id,
             compose_hash: events.compose_hash,
             instance_id: events.instance_id.unwrap_or(InstanceId::ZERO),
-        })
+        }
     }
 
-    /// Evidence over one challenge, and the report data its quote was made over.
+    /// Evidence for keys over one challenge, and the report data its quote was made over.
     ///
     /// # Errors
     /// When the TD makes no quote, or a part is above its bound.
@@ -60,6 +74,42 @@ impl Guest {
         td: &dyn Td,
         challenge: &ChallengeResponse,
         key: &OpeningKey,
+        described: &Described,
+    ) -> Result<(Evidence, ReportData), RequestError> {
+        self.quoted(td, ReportTag::Release, challenge, key.public(), described)
+    }
+
+    /// Evidence of an app that runs. The log is read anew, since the app may have added events.
+    pub(crate) fn running_evidence(
+        &self,
+        td: &dyn Td,
+        tag: ReportTag,
+        challenge: &ChallengeResponse,
+        recipient: &[u8; 32],
+        described: &Described,
+    ) -> Result<(Evidence, ReportData), RequestError> {
+        for _ in 0..QUOTE_ATTEMPTS {
+            let now = Self {
+                event_log: td.event_log()?,
+                ..self.clone()
+            };
+            let made = now.quoted(td, tag, challenge, recipient, described)?;
+            // An event between log and quote would make the KMS refuse a guest that did nothing wrong.
+            if td.event_log()?.len() == now.event_log.len() {
+                return Ok(made);
+            }
+        }
+        Err(RequestError::Moving {
+            attempts: QUOTE_ATTEMPTS,
+        })
+    }
+
+    fn quoted(
+        &self,
+        td: &dyn Td,
+        tag: ReportTag,
+        challenge: &ChallengeResponse,
+        recipient: &[u8; 32],
         described: &Described,
     ) -> Result<(Evidence, ReportData), RequestError> {
         if described.vm_config.len() > MAX_VM_CONFIG {
@@ -71,7 +121,7 @@ impl Guest {
         }
         let mut evidence = Evidence {
             challenge: challenge.challenge.clone(),
-            hpke_public_key: blob("HPKE key", key.public().to_vec())?,
+            hpke_public_key: blob("HPKE key", recipient.to_vec())?,
             quote: Blob::default(),
             event_log: self.event_log.clone(),
             image_proof: blob("image proof", self.image_proof.clone())?,
@@ -79,7 +129,7 @@ impl Guest {
             instance_seed: described.instance_seed,
             key_epoch: described.key_epoch,
         };
-        let report_data = evidence_report_data(ReportTag::Release, &challenge.kms_identity, &evidence);
+        let report_data = evidence_report_data(tag, &challenge.kms_identity, &evidence);
         evidence.quote = blob("quote", td.quote(&report_data)?)?;
         Ok((evidence, report_data))
     }

@@ -5,16 +5,26 @@
 #![forbid(unsafe_code)]
 
 mod answer;
+mod certificate;
 mod client;
 mod error;
 mod evidence;
+mod lease;
 mod pem;
 mod pin;
+mod pool;
 mod request;
+mod retry;
+mod session;
 mod tls;
 
 pub use answer::{Expected, app_public_key};
+pub use certificate::{Certificate, request_certificate};
 pub use error::RequestError;
 pub use evidence::{Described, Guest};
+pub use lease::{Lease, request_lease};
 pub use pin::{KmsPin, MAX_PIN_BYTES, PinError};
+pub use pool::{KmsPool, PoolError, PoolFailure};
 pub use request::{Released, RequestOptions, request_keys};
+pub use retry::{RetryPolicy, Rotation, Step};
+pub use session::Kms;

@@ -1,14 +1,14 @@
 //! One request for keys, from challenge to opened answer.
 
 use crate::{
-    Expected, Guest, KmsPin, RequestError,
+    Expected, Guest, Kms, KmsPin, RequestError,
     answer::{check_answer, check_keys},
-    client::KmsClient,
     evidence::Described,
+    session::Session,
 };
 use kms_keys::OpeningKey;
 use kms_types::{InstanceSeed, KeyEpoch};
-use kms_wire::{AppKeys, AppKeysResponse, ChallengeResponse, ReleaseTranscript};
+use kms_wire::{AppKeys, AppKeysResponse, ReleaseTranscript};
 use reqwest::Url;
 use std::time::Duration;
 use td_measure::Catalogue;
@@ -51,34 +51,40 @@ pub struct Released {
 /// When the TD, the connection, the KMS or the answer gives a reason to have none.
 pub async fn request_keys(options: &RequestOptions, td: &dyn Td) -> Result<Released, RequestError> {
     let guest = Guest::of(td, &options.catalogue)?;
-    let client = KmsClient::new(options.kms_url.clone(), options.pin.kms_identity, options.timeout)?;
-    let challenge: ChallengeResponse = client
-        .post("challenge", "v1/challenges", &serde_json::json!({}))
-        .await?;
-    // G3: evidence names the KMS it is meant for; a quote over another identity would be good at that other one.
-    if challenge.kms_identity != options.pin.kms_identity {
-        return Err(RequestError::Identity {
-            at: "challenge",
-            expected: options.pin.kms_identity.to_string(),
-            actual: challenge.kms_identity.to_string(),
-        });
-    }
-    let key = OpeningKey::generate(&mut rand::rng())?;
+    let kms = Kms {
+        pin: options.pin.clone(),
+        network: options.network,
+        timeout: options.timeout,
+    };
     let described = Described {
         vm_config: options.vm_config.clone(),
         instance_seed: options.instance_seed,
-        key_epoch: options.key_epoch.or(options.pin.key_epoch),
+        key_epoch: options.key_epoch,
     };
-    let (evidence, report_data) = guest.evidence(td, &challenge, &key, &described)?;
-    let response: AppKeysResponse = client.post("keys", "v1/app-keys", &evidence).await?;
-    check_answer(&response, &report_data, &guest, &options.pin, &options.network)?;
+    keys_from(&options.kms_url, &kms, &guest, &described, td).await
+}
+
+/// Asks one node.
+pub(crate) async fn keys_from(
+    url: &Url,
+    kms: &Kms,
+    guest: &Guest,
+    described: &Described,
+    td: &dyn Td,
+) -> Result<Released, RequestError> {
+    let session = Session::open(url, kms).await?;
+    let key = OpeningKey::generate(&mut rand::rng())?;
+    let described = kms.in_epoch(described);
+    let (evidence, report_data) = guest.evidence(td, &session.challenge, &key, &described)?;
+    let response: AppKeysResponse = session.client.post("keys", "v1/app-keys", &evidence).await?;
+    check_answer(&response, &report_data, guest, &kms.pin, &kms.network)?;
     let info = ReleaseTranscript::info(&report_data);
     let keys = open(&response, &key, &info)?;
-    check_keys(&keys, &response, &guest, &options.pin)?;
+    check_keys(&keys, &response, guest, &kms.pin)?;
     Ok(Released {
         keys,
         response,
-        guest,
+        guest: guest.clone(),
     })
 }
 
