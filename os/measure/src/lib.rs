@@ -1,11 +1,29 @@
-//! The catalogue of an OS image: every measurement it may show, one per supported VM shape, and the Merkle tree over them
-//! whose root names the image on-chain (docs/protocol.md §4).
+//! What an OS image measures to on a VM shape, and the catalogue of all of it: every measurement the image may show and the
+//! Merkle tree over them whose root names the image on-chain (docs/protocol.md §4).
 //!
-//! Refuses an empty catalogue, one above its bound, and JSON with fields it does not know. Computing the registers from
-//! an image's firmware, kernel and shapes is not part of this crate yet: a catalogue is made from registers given to it.
+//! Firmware, kernel and command line are bytes from outside: each has a bound, and a field that does not fit is an error, never
+//! a guess. Refuses an empty catalogue, one above its bound, and JSON with fields it does not know. No I/O: ACPI tables, which
+//! only QEMU can make, are arguments.
 #![forbid(unsafe_code)]
 
+mod bytes;
 mod catalogue;
+mod hob;
+mod kernel;
+mod mrtd;
+mod pe;
+mod registers;
+mod shape;
+mod tdvf;
 mod tree;
 
 pub use catalogue::{Catalogue, CatalogueError, MAX_CATALOGUE_JSON, MAX_MEASUREMENTS};
+pub use hob::td_hob_digest;
+pub use kernel::{KernelError, kernel_digest};
+pub use mrtd::{PageOrder, mrtd};
+pub use pe::{MAX_IMAGE, PeError, authenticode_sha384};
+pub use registers::{
+    AcpiDigests, EventDigest, MeasuredEvent, replay, rtmr0_events, rtmr1_events, rtmr2_events, sha384,
+};
+pub use shape::{Memory, MemoryError};
+pub use tdvf::{MAX_FIRMWARE, MAX_SECTIONS, Section, SectionKind, Tdvf, TdvfError};

@@ -1,7 +1,10 @@
 //! Tests of the catalogue: format, bounds, and proofs against a second implementation of RFC 6962.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+mod firmware;
 mod format;
+mod kernel;
+mod known;
 mod proofs;
 
 use kms_types::{Mrtd, OsMeasurement, Rtmr};

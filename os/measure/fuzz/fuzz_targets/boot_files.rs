@@ -1,0 +1,22 @@
+//! Any bytes as firmware and as kernel: no panic, no more memory than the bounds allow, one answer for one input.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use td_measure::{Memory, PageOrder, Tdvf, authenticode_sha384, kernel_digest, mrtd, td_hob_digest};
+
+fuzz_target!(|bytes: &[u8]| {
+    let memory = Memory::mib(2048).expect("an amount of memory");
+    if let Ok(tdvf) = Tdvf::parse(bytes) {
+        let pages: u64 = tdvf.sections().iter().map(|section| section.size / 4096).sum();
+        // The fuzzer is to look for paths, not to hash for minutes.
+        if pages < 256 {
+            assert_eq!(
+                mrtd(bytes, &tdvf, PageOrder::PageByPage),
+                mrtd(bytes, &tdvf, PageOrder::PageByPage)
+            );
+        }
+        let _ = td_hob_digest(&tdvf, memory);
+    }
+    let _ = authenticode_sha384(bytes);
+    let _ = kernel_digest(bytes, 5000, memory);
+});
