@@ -77,7 +77,8 @@ fn images_whose_parts_do_not_fit_are_refused() {
         change(&mut file);
         authenticode_sha384(&file).unwrap_err().what
     };
-    let cases: [(fn(&mut Vec<u8>), &str); 8] = [
+    type Change = fn(&mut Vec<u8>);
+    let cases: [(Change, &str); 8] = [
         (|f| f[0] = 0, "first bytes"),
         (|f| f[0x3f] = 0x7f, "signature"),
         (|f| f[OPTIONAL] = 0, "magic"),
