@@ -1,2 +1,5 @@
-//! Guest runtime.
+//! Guest runtime: the app socket and the keys behind it.
 #![forbid(unsafe_code)]
+
+pub mod keys;
+pub mod socket;

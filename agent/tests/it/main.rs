@@ -1,1 +1,4 @@
-//! Tests of `agent`.
+//! Tests of the agent.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+mod socket;

@@ -7,7 +7,7 @@ use dcap_qvl::{
     intel,
     x509::X509CertBackend,
 };
-use kms_types::{AttestationRoot, Fmspc, OsMeasurement, ReportData, Rtmr, TdConfigId};
+use kms_types::{AttestationRoot, DeviceId, Fmspc, OsMeasurement, ReportData, Rtmr, TdConfigId};
 use lru::LruCache;
 use sha2::{Digest, Sha256};
 use std::{
@@ -41,6 +41,8 @@ pub struct QuoteDescription {
     pub version: u16,
     /// Platform family named by the PCK certificate.
     pub fmspc: Fmspc,
+    /// Platform named by the PCK certificate.
+    pub device_id: DeviceId,
     /// Issuer named by the PCK certificate.
     pub pck_ca: PckCa,
     /// Root at the end of its chain.
@@ -73,6 +75,7 @@ pub fn describe(quote: &[u8]) -> Result<QuoteDescription, AttestationError> {
 #[derive(Debug, Clone, Copy)]
 struct Platform {
     fmspc: Fmspc,
+    device_id: DeviceId,
     pck_ca: PckCa,
     attestation_root: AttestationRoot,
 }
@@ -98,6 +101,7 @@ impl Platform {
         };
         Ok(Self {
             fmspc: Fmspc::new(extension.fmspc),
+            device_id: DeviceId::of_ppid(&extension.ppid),
             pck_ca,
             attestation_root: chain.root,
         })
@@ -143,6 +147,7 @@ fn description(parsed: &Quote<'_>, platform: Platform) -> QuoteDescription {
     QuoteDescription {
         version: parsed.header.version,
         fmspc: platform.fmspc,
+        device_id: platform.device_id,
         pck_ca: platform.pck_ca,
         attestation_root: platform.attestation_root,
         os: registers.os(),

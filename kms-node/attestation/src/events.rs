@@ -79,6 +79,11 @@ const STEPS: [Step; 13] = [
     step("system-ready", 1, 1, EMPTY),
 ];
 
+/// True for the name of a boot event, which nothing but the boot may record.
+pub fn is_boot_event(name: &str) -> bool {
+    STEPS.iter().any(|step| step.name == name)
+}
+
 /// Payload of `key-provider`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -32,7 +32,7 @@ pub use boot::{BootClaim, BootPhase, ConfigIdPolicy, VerifiedBoot, config_id_for
 pub use collateral::{Collateral, MAX_COLLATERAL_BYTES};
 pub use describe::{PckCa, QuoteDescription, describe};
 pub use error::{AttestationError, Mismatch};
-pub use events::BootEvents;
+pub use events::{BootEvents, is_boot_event};
 pub use identity::{key_provider_hash, mr_aggregated, mr_system};
 pub use image::{MAX_LEAVES, MAX_PROOF_BYTES, os_image_hash_from_proof};
 pub use quote::MAX_QUOTE_BYTES;

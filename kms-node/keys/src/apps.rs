@@ -87,3 +87,21 @@ pub fn path_ed25519(app_key: &Secret<32>, epoch: KeyEpoch, path: &str) -> Result
     )?;
     Ok(seed)
 }
+
+/// P-256 secret of a path, from an app's secp256k1 secret.
+///
+/// # Errors
+/// When the scalar is zero.
+pub fn path_p256(app_key: &Secret<32>, epoch: KeyEpoch, path: &str) -> Result<Secret<32>, KeyError> {
+    let label = PathLabel::P256.as_str();
+    let mut wide = Secret::<WIDE>::zeroed();
+    derive::expand(
+        app_key.expose(),
+        epoch,
+        label,
+        &[path.as_bytes()],
+        wide.expose_mut(),
+    )?;
+    let key = derive::scalar::<p256::NistP256>(label, &wide)?;
+    Ok(Secret::from_repr(key.to_bytes().into()))
+}

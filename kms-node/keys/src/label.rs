@@ -56,17 +56,20 @@ pub enum PathLabel {
     Secp256k1,
     /// Ed25519.
     Ed25519,
+    /// P-256.
+    P256,
 }
 
 impl PathLabel {
     /// Every label.
-    pub const ALL: [Self; 2] = [Self::Secp256k1, Self::Ed25519];
+    pub const ALL: [Self; 3] = [Self::Secp256k1, Self::Ed25519, Self::P256];
 
     /// The label as it enters the derivation.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Secp256k1 => "path/secp256k1",
             Self::Ed25519 => "path/ed25519",
+            Self::P256 => "path/p256",
         }
     }
 }

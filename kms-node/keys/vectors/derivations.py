@@ -104,9 +104,11 @@ def derivation():
         for path in ("", "wallet", "wallet/ethereum", "Schlüssel/ß"):
             k256 = SECP256K1.wide(expand(app_key, epoch, "path/secp256k1", [path.encode()], 48))
             ed25519 = expand(app_key, epoch, "path/ed25519", [path.encode()], 32)
+            p256 = P256.wide(expand(app_key, epoch, "path/p256", [path.encode()], 48))
             for label, secret, public_key in (
                 ("path/secp256k1", k256, SECP256K1.compressed(k256)),
                 ("path/ed25519", ed25519, ed25519_public(ed25519)),
+                ("path/p256", p256, P256.compressed(p256)),
             ):
                 paths.append(
                     {

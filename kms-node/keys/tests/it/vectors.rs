@@ -4,7 +4,7 @@ use crate::support::{Given, array, secret, unhex, vectors};
 use kms_keys::{
     Argon2Cost, EpochKeys, EpochRoot, KedgeV1, Label, OpeningKey, Passphrase, PathLabel, RootFile, Secret,
     Suite, Wrapping, WrappingKey, app_domain, app_key_message, env_public_key_message, path_ed25519,
-    path_key_message, path_secp256k1, recover_prehash, seal, sign_prehash_with, verify_app_key,
+    path_key_message, path_p256, path_secp256k1, recover_prehash, seal, sign_prehash_with, verify_app_key,
     verify_env_public_key, verify_jws_es256k, verify_log, verify_prehash,
 };
 use kms_types::{AppId, InstanceId, KeyEpoch, UnixTime};
@@ -146,6 +146,11 @@ fn every_path_derives_the_known_key() {
                 .public_key()
                 .to_sec1_bytes();
             (key, public.to_vec())
+        } else if case.label == PathLabel::P256.as_str() {
+            let key = path_p256(&app_key, KeyEpoch(case.key_epoch), &case.path).unwrap();
+            let public = p256::SecretKey::from_slice(key.expose()).unwrap().public_key();
+            let public = p256::EncodedPoint::from(public).compress();
+            (key, public.as_bytes().to_vec())
         } else {
             assert_eq!(case.label, PathLabel::Ed25519.as_str());
             let key = path_ed25519(&app_key, KeyEpoch(case.key_epoch), &case.path).unwrap();

@@ -1,0 +1,5 @@
+//! The app socket over real unix sockets and a simulated TD.
+
+mod calls;
+mod limits;
+mod support;
