@@ -16,4 +16,5 @@ pub use network::{
     Protocol, Subnet,
 };
 pub use project::Project;
+pub(crate) use service::is_account;
 pub use service::{EnvFile, EnvFormat, Service, User};

@@ -23,6 +23,8 @@ pub struct Project {
     pub secrets: BTreeMap<SecretName, FileSource>,
     /// Configs.
     pub configs: BTreeMap<ConfigName, FileSource>,
+    /// Variables that had no value and no default, and so stand for nothing, as in Compose. Worth a warning.
+    pub unset_variables: BTreeSet<String>,
 }
 
 impl Project {
