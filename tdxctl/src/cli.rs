@@ -40,6 +40,8 @@ pub(crate) enum Command {
     Replay(Replay),
     /// Asks a KMS for this TD's keys.
     RequestKeys(Box<RequestKeys>),
+    /// Boots this guest: measures the app, gets its keys, opens its disk and environment, leaves all of it for the agent.
+    Setup(Setup),
     /// Checks a quote, and the boot behind it, offline.
     Verify(Box<Verify>),
 }
@@ -136,6 +138,34 @@ pub(crate) struct RequestKeys {
     /// Seconds for one call.
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     pub(crate) timeout: u64,
+}
+
+/// Killed at any point and started again, it ends in the same state.
+#[derive(Debug, Args)]
+pub(crate) struct Setup {
+    #[command(flatten)]
+    pub(crate) td: Td,
+    /// The document the host hands over: a block device, or a regular file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) host_document: PathBuf,
+    /// Folder of this boot, gone with it: keys, environment, hand-over, sockets.
+    #[arg(long, value_name = "DIR", default_value = "/run/kedge")]
+    pub(crate) run: PathBuf,
+    /// Folder that outlives a boot.
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/kedge")]
+    pub(crate) data: PathBuf,
+    /// Say what a boot would find, and touch nothing.
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// Let the document's init scripts run, as this user. Inside a VM only.
+    #[arg(long)]
+    pub(crate) run_scripts: bool,
+    /// Seconds for one call to a KMS.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    pub(crate) timeout: u64,
+    /// How often to ask every node of the KMS before giving up.
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub(crate) rounds: u32,
 }
 
 #[derive(Debug, Args)]

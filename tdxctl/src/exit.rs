@@ -66,6 +66,17 @@ impl Failure {
         Self::new(COULD_NOT_ASK, "could_not_ask", printable(&message.to_string()))
     }
 
+    fn stage(error: &guest_setup::StageError, message: String) -> Self {
+        let (code, kind) = match error.kind {
+            guest_setup::FailureKind::Malformed => (USAGE, "malformed"),
+            guest_setup::FailureKind::Refused => (REFUSED, "refused"),
+            guest_setup::FailureKind::CouldNotAsk => (COULD_NOT_ASK, "could_not_ask"),
+        };
+        let mut failure = Self::new(code, kind, printable(&message));
+        failure.0.advice = Some(error.advice);
+        failure
+    }
+
     fn new(code: u8, kind: &'static str, message: String) -> Self {
         Self(Box::new(Reason {
             code,
@@ -139,6 +150,18 @@ impl From<RequestError> for Failure {
             .and_then(|problem| serde_json::to_value(problem).ok())
             .unwrap_or_default();
         failure
+    }
+}
+
+impl From<guest_setup::StageError> for Failure {
+    fn from(error: guest_setup::StageError) -> Self {
+        Self::stage(&error, error.to_string())
+    }
+}
+
+impl From<guest_setup::SetupError> for Failure {
+    fn from(error: guest_setup::SetupError) -> Self {
+        Self::stage(&error.source, error.to_string())
     }
 }
 

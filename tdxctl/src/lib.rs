@@ -32,7 +32,7 @@ pub async fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     // A command line that cannot be read still says in which form its reader wants the failure.
     let json = arguments.iter().any(|argument| argument == "--json");
     let result = match Cli::try_parse_from(arguments) {
-        Ok(cli) => execute(cli.command).await,
+        Ok(cli) => execute(cli.command, json).await,
         Err(error) if json && error.use_stderr() => Err(Failure::usage(exit::printable(
             error.to_string().lines().next().unwrap_or_default(),
         ))),
@@ -52,13 +52,14 @@ pub async fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     }
 }
 
-async fn execute(command: Command) -> Result<Outcome, Failure> {
+async fn execute(command: Command, json: bool) -> Result<Outcome, Failure> {
     match command {
         Command::Quote(arguments) => commands::quote(&arguments),
         Command::Extend(arguments) => commands::extend(&arguments),
         Command::EventLog(arguments) => commands::event_log(&arguments),
         Command::Replay(arguments) => commands::replay(&arguments),
         Command::RequestKeys(arguments) => commands::request_keys(&arguments).await,
+        Command::Setup(arguments) => commands::setup(arguments, json).await,
         Command::Verify(arguments) => commands::verify(&arguments).await,
     }
 }

@@ -3,7 +3,7 @@
 //! Refuses values of other types and names the environment may not have; what else must hold is asked in `manifest.rs`.
 
 use crate::{env_name::EnvName, fields, requirements::Requirements};
-use kms_types::{KmsIdentity, ParseBytesError};
+use kms_types::{ChainAddress, KmsIdentity, ParseBytesError};
 use serde::Deserialize;
 use std::collections::BTreeSet;
 
@@ -135,6 +135,10 @@ pub struct AppCompose {
     /// Seconds the app goes on when its lease cannot be renewed (ours); absent: the agent's choice.
     #[serde(default)]
     pub lease_grace_s: Option<u32>,
+    /// Who may sign the app's environment: its owner and the deployers the owner names by allowing this document. With a signer
+    /// named, an environment nobody signed (version 1) is refused.
+    #[serde(default)]
+    pub env_signers: Vec<ChainAddress>,
 }
 
 fn yes() -> bool {

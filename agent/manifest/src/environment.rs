@@ -2,9 +2,12 @@
 //!
 //! Refuses values with a NUL byte or above their bound, and more than [`MAX_ENV_VARS`] of them.
 
-use crate::env_name::EnvName;
-use std::collections::BTreeMap;
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use crate::{
+    env_name::EnvName,
+    env_text::{self, EnvTextError},
+};
+use std::collections::{BTreeMap, BTreeSet};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 /// Bytes of a value.
 pub const MAX_ENV_VALUE: usize = 128 * 1024;
@@ -109,6 +112,22 @@ impl Environment {
     /// How many variables of the encrypted text were dropped because `allowed_envs` does not have their names.
     pub fn dropped(&self) -> usize {
         self.dropped
+    }
+
+    /// The text the agent reads: `{"env":[{"key","value"}]}`, names in ascending order.
+    ///
+    /// # Errors
+    /// When it is above [`MAX_PLAINTEXT`].
+    pub fn to_text(&self) -> Result<Zeroizing<Vec<u8>>, EnvTextError> {
+        env_text::write(self)
+    }
+
+    /// Reads what [`Environment::to_text`] wrote.
+    ///
+    /// # Errors
+    /// When it is other text, or a value is beyond its bounds.
+    pub fn from_text(text: &[u8], allowed: &BTreeSet<EnvName>) -> Result<Self, EnvTextError> {
+        env_text::read(text, allowed)
     }
 
     pub(crate) fn count_dropped(&mut self) {

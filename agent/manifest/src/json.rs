@@ -37,7 +37,10 @@ impl From<serde_json::Error> for JsonError {
 }
 
 /// Checks the whole document and gives the keys of its outermost object, in order.
-pub(crate) fn top_level_keys(document: &[u8]) -> Result<Vec<String>, JsonError> {
+///
+/// # Errors
+/// When it is no JSON, has a key twice in one object, or more than [`MAX_DEPTH`] levels.
+pub fn top_level_keys(document: &[u8]) -> Result<Vec<String>, JsonError> {
     let mut keys = Vec::new();
     let mut reader = serde_json::Deserializer::from_slice(document);
     let walk = Walk {

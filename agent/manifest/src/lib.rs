@@ -34,9 +34,9 @@ pub use fields::MAX_INIT_SCRIPTS;
 pub use gateway_name::{
     AppAddress, BaseDomain, GatewayName, GatewayNameError, MAX_BASE_DOMAIN, NameId, PortMode,
 };
-pub use json::{JsonError, MAX_DEPTH};
+pub use json::{JsonError, MAX_DEPTH, top_level_keys};
 pub use manifest::{
-    AppManifest, ComposeError, MAX_ALLOWED_ENVS, MAX_COMPOSE, MAX_KEY_PROVIDER_ID, MAX_LEASE_GRACE, MAX_NAME,
-    MAX_PORTS,
+    AppManifest, ComposeError, MAX_ALLOWED_ENVS, MAX_COMPOSE, MAX_ENV_SIGNERS, MAX_KEY_PROVIDER_ID,
+    MAX_LEASE_GRACE, MAX_NAME, MAX_PORTS,
 };
 pub use requirements::{GpuPolicy, Requirements, Rollback};

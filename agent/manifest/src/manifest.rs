@@ -20,6 +20,8 @@ pub const MAX_ALLOWED_ENVS: usize = 1024;
 pub const MAX_KEY_PROVIDER_ID: usize = 1024;
 /// Entries of `port_policy.ports`.
 pub const MAX_PORTS: usize = 1024;
+/// Addresses in `env_signers`.
+pub const MAX_ENV_SIGNERS: usize = 16;
 /// Seven days.
 pub const MAX_LEASE_GRACE: u32 = 7 * 24 * 3600;
 /// First version of the document whose readers know `requirements`.
@@ -43,7 +45,7 @@ pub enum ComposeError {
 }
 
 /// Every key of [`AppCompose`], as it is written.
-const KNOWN: [&str; 25] = [
+const KNOWN: [&str; 26] = [
     "manifest_version",
     "name",
     "runner",
@@ -69,6 +71,7 @@ const KNOWN: [&str; 25] = [
     "requirements",
     "allow_mutable_images",
     "lease_grace_s",
+    "env_signers",
 ];
 
 /// A document that passed every check, with the hash of its bytes.
@@ -138,6 +141,7 @@ fn faults(compose: &AppCompose) -> Vec<String> {
         MAX_KEY_PROVIDER_ID,
         compose.key_provider_id.len(),
     );
+    bound("env_signers", MAX_ENV_SIGNERS, compose.env_signers.len());
     bound("port_policy.ports", MAX_PORTS, compose.port_policy.ports.len());
     bound(
         "lease_grace_s",

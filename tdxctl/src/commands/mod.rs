@@ -3,10 +3,12 @@
 mod keys_file;
 mod replay;
 mod request_keys;
+mod setup;
 mod td;
 mod verify;
 
 pub(crate) use replay::replay;
 pub(crate) use request_keys::request_keys;
+pub(crate) use setup::setup;
 pub(crate) use td::{event_log, extend, quote};
 pub(crate) use verify::verify;

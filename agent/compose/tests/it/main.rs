@@ -6,8 +6,6 @@
     clippy::string_slice
 )]
 
-mod corpus;
-mod document;
 mod read;
 mod refuse;
 mod support;

@@ -2,5 +2,4 @@
 
 mod calls;
 mod limits;
-mod sdk;
 mod support;

@@ -1,0 +1,382 @@
+//! The real effects: this TD, this machine's files, the KMS over the network. Blocking; one boot at a time.
+
+use crate::{
+    BootKeys, DirectoryStorage, Effects, HostDocument, KeyRequest, Machine, Platform, Stage, StageError,
+    StorageRequest, directory::inside, error::chain,
+};
+use guest_files::{
+    FileError, GuestKeys, GuestPaths, HandOver, KeyProviderInfo, KmsAccess, Progress, StageState, Storage,
+    read_bounded, write_private,
+};
+use kms_client::{Described, Expected, Kms, KmsPin, KmsPool, PoolError, RetryPolicy};
+use kms_types::{AppId, Blob, EventLogEntry, InstanceId, KeyEpoch, UnixTime};
+use kms_wire::SecretBytes;
+use rand::RngCore;
+use std::{
+    fs,
+    io::Write,
+    os::unix::fs::DirBuilderExt,
+    path::PathBuf,
+    process::{Command, Stdio},
+    time::{Duration, SystemTime},
+};
+use td_quote::Td;
+use zeroize::{Zeroize, Zeroizing};
+
+/// Hears how far the boot is.
+pub type Reporter = Box<dyn FnMut(&Progress) + Send>;
+
+/// What a boot on this machine needs to know.
+pub struct GuestOptions {
+    /// Where everything is left.
+    pub paths: GuestPaths,
+    /// The TD, as `--td` names it.
+    pub td: String,
+    /// Measured init scripts may run here.
+    pub run_scripts: bool,
+    /// Time for one call to a KMS.
+    pub timeout: Duration,
+    /// How patiently to ask.
+    pub retry: RetryPolicy,
+    /// Version of the OS image.
+    pub os_version: Option<String>,
+}
+
+/// This machine.
+pub struct Guest {
+    options: GuestOptions,
+    td: Box<dyn Td>,
+    storage: Option<PathBuf>,
+    runtime: tokio::runtime::Handle,
+    reporter: Reporter,
+}
+
+const TD_ADVICE: &str =
+    "check --td: tsm needs a TDX guest kernel with configfs-tsm, socket:PATH a simulated TD";
+const DISK_ADVICE: &str = "make room on the disk, or repair the folder's permissions; then start setup again";
+
+impl Guest {
+    /// Opens the TD and makes the folder of this boot.
+    ///
+    /// Call it, and [`run`](crate::run), outside of the runtime's own threads: both block.
+    ///
+    /// # Errors
+    /// When the TD does not answer or the folder cannot be made.
+    pub fn new(
+        options: GuestOptions,
+        runtime: tokio::runtime::Handle,
+        reporter: Reporter,
+    ) -> Result<Self, StageError> {
+        let td = td_quote::open(&options.td)
+            .map_err(|error| StageError::could_not_ask(chain(&error), TD_ADVICE))?;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(options.paths.run())
+            .map_err(|error| {
+                StageError::could_not_ask(format!("{}: {error}", options.paths.run().display()), DISK_ADVICE)
+            })?;
+        Ok(Self {
+            options,
+            td,
+            storage: None,
+            runtime,
+            reporter,
+        })
+    }
+
+    /// What this machine is, as far as requirements ask.
+    pub fn machine_of(options: &GuestOptions) -> Machine {
+        Machine {
+            platform: if options.td == "tsm" {
+                Platform::Tdx
+            } else {
+                Platform::Simulated
+            },
+            os_version: options.os_version.clone(),
+        }
+    }
+
+    fn ask_kms(&self, document: &HostDocument) -> Result<BootKeys, StageError> {
+        let identity = document.kms_identity.clone().ok_or_else(|| {
+            StageError::malformed("host document: kms_identity: expected one, got none", "add it")
+        })?;
+        let pin = KmsPin::from_identity(&identity).map_err(|error| {
+            StageError::malformed(
+                error.to_string(),
+                "take the identity from GET /v1/meta or the chain",
+            )
+        })?;
+        let kms = Kms {
+            pin,
+            network: Expected {
+                chain_id: document.chain.map(|chain| chain.chain_id),
+                contract: document.chain.map(|chain| chain.contract),
+            },
+            timeout: self.options.timeout,
+        };
+        let pool = KmsPool::new(&document.kms_urls, kms, self.options.retry).map_err(no_keys)?;
+        let guest = kms_client::Guest::of(&*self.td, &document.catalogue).map_err(|error| {
+            let text = chain(&error);
+            if error.could_not_ask() {
+                StageError::could_not_ask(text, error.advice())
+            } else {
+                StageError::refused(text, error.advice())
+            }
+        })?;
+        let described = Described {
+            vm_config: document.vm_config.clone(),
+            instance_seed: document.instance_seed,
+            key_epoch: None,
+        };
+        let released = self.runtime.block_on(pool.keys(&guest, &described, &*self.td));
+        let released = released.map_err(no_keys)?;
+        let decision = &released.response.decision;
+        Ok(BootKeys {
+            disk: Zeroizing::new(*released.keys.disk_key.expose()),
+            env: Some(Zeroizing::new(*released.keys.env_key.expose())),
+            agent: GuestKeys::of(&released.keys),
+            provider: KeyProviderInfo {
+                name: "kms".to_owned(),
+                id: hex::encode(identity.kms_identity.as_ref()),
+            },
+            kms: Some(KmsAccess {
+                urls: document.kms_urls.clone(),
+                pin: identity,
+                chain_id: decision.chain_id,
+                contract: decision.contract,
+            }),
+        })
+    }
+
+    /// Fresh keys; on a second run of one boot, those of the first, so that what was derived from them stays the same.
+    fn fresh(&self, app_id: AppId, instance_id: InstanceId) -> Result<BootKeys, StageError> {
+        let agent = match self.options.paths.read_keys() {
+            Ok(keys) => keys,
+            Err(FileError::Missing { .. }) => {
+                let keys = GuestKeys {
+                    app_id,
+                    instance_id,
+                    key_epoch: KeyEpoch(0),
+                    app_key: SecretBytes::new(fresh_scalar()),
+                    app_key_signature: Blob::default(),
+                    ca_certificates: String::new(),
+                    gateway_app_id: AppId::ZERO,
+                };
+                self.options.paths.write_keys(&keys).map_err(disk)?;
+                keys
+            }
+            Err(error) => return Err(disk(error)),
+        };
+        let mut disk_key = Zeroizing::new([0; 64]);
+        rand::rng().fill_bytes(disk_key.as_mut_slice());
+        Ok(BootKeys {
+            disk: disk_key,
+            env: None,
+            agent,
+            provider: KeyProviderInfo {
+                name: "none".to_owned(),
+                id: String::new(),
+            },
+            kms: None,
+        })
+    }
+
+    fn stored(&self, name: &str) -> Result<PathBuf, StageError> {
+        let folder = self.storage.as_ref().ok_or_else(|| {
+            StageError::refused(
+                "storage: expected it open, got closed",
+                "this is a fault of the guest",
+            )
+        })?;
+        Ok(inside(folder, name))
+    }
+}
+
+/// A scalar of secp256k1, by rejection.
+fn fresh_scalar() -> Box<[u8; 32]> {
+    let mut secret = Box::new([0; 32]);
+    loop {
+        rand::rng().fill_bytes(secret.as_mut_slice());
+        if k256::SecretKey::from_slice(secret.as_slice()).is_ok() {
+            return secret;
+        }
+        secret.zeroize();
+    }
+}
+
+fn no_keys(error: PoolError) -> StageError {
+    let (text, advice) = (chain(&error), error.advice());
+    match &error {
+        PoolError::Addresses { .. } => StageError::malformed(text, advice),
+        error if error.could_not_ask() => StageError::could_not_ask(text, advice),
+        _ => StageError::refused(text, advice),
+    }
+}
+
+fn disk(error: FileError) -> StageError {
+    StageError::could_not_ask(chain(&error), DISK_ADVICE)
+}
+
+fn td(error: td_quote::TdError) -> StageError {
+    StageError::could_not_ask(chain(&error), TD_ADVICE)
+}
+
+impl Effects for Guest {
+    fn machine(&self) -> Machine {
+        Self::machine_of(&self.options)
+    }
+
+    fn td_spec(&self) -> String {
+        self.options.td.clone()
+    }
+
+    fn now(&self) -> UnixTime {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        UnixTime(now.map_or(0, |now| now.as_secs()))
+    }
+
+    fn report(&mut self, stage: Stage, state: StageState, message: &str, advice: &str) {
+        let progress = Progress {
+            stage: stage.as_str().to_owned(),
+            state,
+            message: message.to_owned(),
+            advice: advice.to_owned(),
+            time: self.now(),
+        };
+        // The boot goes on when nobody can be told of it; a full disk shows where it matters.
+        let _ = self.options.paths.write_progress(&progress);
+        (self.reporter)(&progress);
+    }
+
+    fn event_log(&mut self) -> Result<Vec<EventLogEntry>, StageError> {
+        self.td.event_log().map_err(td)
+    }
+
+    fn extend(&mut self, name: &str, payload: &[u8]) -> Result<(), StageError> {
+        self.td.extend(name, payload).map(drop).map_err(td)
+    }
+
+    fn run_script(&mut self, script: &str) -> Result<(), StageError> {
+        if !self.options.run_scripts {
+            return Err(StageError::refused(
+                "init_script: expected none, since setup was started without --run-scripts; got one",
+                "init scripts run as root: start setup with --run-scripts inside a VM, never on a host that is more than the app",
+            ));
+        }
+        let failed = |what: String| {
+            StageError::refused(
+                format!("init_script: {what}"),
+                "repair the script; it is measured",
+            )
+        };
+        let child = Command::new("/bin/sh")
+            .arg("-e")
+            .env_clear()
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .stdin(Stdio::piped())
+            .spawn();
+        let mut child = child.map_err(|error| failed(error.to_string()))?;
+        if let Some(mut input) = child.stdin.take() {
+            // A script that ends before it is read whole says why by its exit code.
+            let _ = input.write_all(script.as_bytes());
+        }
+        match child.wait() {
+            Ok(status) if status.success() => Ok(()),
+            Ok(status) => Err(failed(format!("expected exit code 0, got {status}"))),
+            Err(error) => Err(failed(error.to_string())),
+        }
+    }
+
+    fn image_proof(&mut self, document: &HostDocument) -> Result<Vec<u8>, StageError> {
+        kms_client::Guest::of(&*self.td, &document.catalogue)
+            .map(|guest| guest.image_proof)
+            .map_err(|error| StageError::refused(chain(&error), error.advice()))
+    }
+
+    fn keys(&mut self, request: &KeyRequest<'_>) -> Result<BootKeys, StageError> {
+        match request {
+            KeyRequest::Kms { document } => self.ask_kms(document),
+            KeyRequest::Local { document } => {
+                let address = document.local_key_provider.as_deref().unwrap_or("none");
+                Err(StageError::refused(
+                    format!(
+                        "key provider: expected a KMS, got a local one ({address}), which setup cannot ask yet"
+                    ),
+                    "use key_provider \"kms\"",
+                ))
+            }
+            KeyRequest::None { app_id, instance_id } => self.fresh(*app_id, *instance_id),
+        }
+    }
+
+    fn open_storage(&mut self, request: &StorageRequest<'_>) -> Result<Storage, StageError> {
+        let folder = if request.ephemeral {
+            // Under fresh keys nothing of an earlier boot is this boot's; its folder goes with the boot.
+            let folder = self.options.paths.run().join("data");
+            match fs::remove_dir_all(&folder) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(StageError::could_not_ask(
+                        format!("{}: {error}", folder.display()),
+                        DISK_ADVICE,
+                    ));
+                }
+                _ => folder,
+            }
+        } else {
+            self.options.paths.data().to_owned()
+        };
+        let storage = DirectoryStorage::new(&folder).open(request)?;
+        self.storage = Some(folder);
+        Ok(storage)
+    }
+
+    fn read_stored(&mut self, name: &str, max: usize) -> Result<Option<Zeroizing<Vec<u8>>>, StageError> {
+        match read_bounded(&self.stored(name)?, max) {
+            Ok(contents) => Ok(Some(contents)),
+            Err(FileError::Missing { .. }) => Ok(None),
+            Err(error) => Err(disk(error)),
+        }
+    }
+
+    fn write_stored(&mut self, name: &str, contents: &[u8]) -> Result<(), StageError> {
+        write_private(&self.stored(name)?, contents).map_err(disk)
+    }
+
+    fn network(&mut self, _: &HostDocument) -> Result<String, StageError> {
+        let folder = "/sys/class/net";
+        let names = fs::read_dir(folder).map_err(|error| {
+            StageError::could_not_ask(
+                format!("{folder}: {error}"),
+                "the kernel shows no network devices",
+            )
+        })?;
+        let mut names: Vec<String> = names
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+            .collect();
+        names.sort_unstable();
+        Ok(format!("the machine's own: {}", names.join(", ")))
+    }
+
+    fn earlier_handover(&mut self) -> Result<Option<HandOver>, StageError> {
+        match self.options.paths.read_handover() {
+            Ok(handover) => Ok(Some(handover)),
+            Err(error) if error.is_missing() => Ok(None),
+            Err(error) => Err(disk(error)),
+        }
+    }
+
+    fn hand_over(
+        &mut self,
+        app_compose: &[u8],
+        env: &[u8],
+        keys: &GuestKeys,
+        handover: &HandOver,
+    ) -> Result<(), StageError> {
+        let paths = &self.options.paths;
+        write_private(&paths.app_compose(), app_compose).map_err(disk)?;
+        write_private(&paths.env(), env).map_err(disk)?;
+        paths.write_keys(keys).map_err(disk)?;
+        paths.write_handover(handover).map_err(disk)
+    }
+}

@@ -1,0 +1,53 @@
+//! What the `host-config` event says: a hash over every input of the host that nothing else measures (docs/protocol.md §13).
+
+use crate::HostDocument;
+use kms_types::HostConfigHash;
+use sha2::{Digest, Sha256};
+
+const TAG: &[u8] = b"kedge/host-config/v1";
+
+/// Hash of the host's inputs.
+///
+/// Every part is LP (u32 big-endian length, then bytes), every list its u32 count first. Left out: what the log or MRCONFIGID
+/// has already (compose document, app id, seed by way of the instance id), what is authenticated by its own cryptography (the
+/// environment, the catalogue by the image proof) and the KMS identity, which the `key-provider` event names.
+// G2: a host that changes one of these changes a register that every verifier sees.
+pub fn host_config_hash(document: &HostDocument) -> HostConfigHash {
+    let mut hash = Sha256::new();
+    part(&mut hash, TAG);
+    list(&mut hash, document.kms_urls.iter());
+    list(&mut hash, document.local_key_provider.iter());
+    match document.chain {
+        None => count(&mut hash, 0),
+        Some(chain) => {
+            count(&mut hash, 1);
+            part(&mut hash, &chain.chain_id.0.to_be_bytes());
+            part(&mut hash, chain.contract.as_ref());
+        }
+    }
+    part(&mut hash, document.vm_config.as_bytes());
+    count(&mut hash, document.registries.mirrors.len());
+    for (registry, mirrors) in &document.registries.mirrors {
+        part(&mut hash, registry.as_bytes());
+        list(&mut hash, mirrors.iter());
+    }
+    list(&mut hash, document.registries.insecure.iter());
+    HostConfigHash::new(hash.finalize().into())
+}
+
+fn count(hash: &mut Sha256, count: usize) {
+    hash.update(u32::try_from(count).unwrap_or(u32::MAX).to_be_bytes());
+}
+
+fn part(hash: &mut Sha256, bytes: &[u8]) {
+    count(hash, bytes.len());
+    hash.update(bytes);
+}
+
+fn list<'a>(hash: &mut Sha256, texts: impl Iterator<Item = &'a String>) {
+    let texts: Vec<&str> = texts.map(String::as_str).collect();
+    count(hash, texts.len());
+    for text in texts {
+        part(hash, text.as_bytes());
+    }
+}

@@ -1,0 +1,132 @@
+//! `setup`: boots this guest. Progress goes to standard error for people and, with `--json`, to standard output, a line a report.
+
+use crate::{
+    cli::Setup,
+    exit::{Failure, Outcome},
+    table::list,
+};
+use guest_files::{GuestPaths, HandOver, Progress, StageState};
+use guest_setup::{Guest, GuestOptions, HostDocument, Reporter};
+use kms_client::RetryPolicy;
+use serde_json::json;
+use std::{io::Write, time::Duration};
+use tokio::runtime::Handle;
+
+/// First and longest pause between two rounds over the nodes of a KMS.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
+
+pub(crate) async fn setup(arguments: Setup, json: bool) -> Result<Outcome, Failure> {
+    let handle = Handle::current();
+    // The stages block: they run beside the runtime, which answers their calls to the network.
+    tokio::task::spawn_blocking(move || boot(&arguments, json, handle))
+        .await
+        .map_err(|error| Failure::could_not_ask(&error))?
+}
+
+fn boot(arguments: &Setup, json: bool, handle: Handle) -> Result<Outcome, Failure> {
+    let document = guest_setup::read_document(&arguments.host_document)?;
+    let options = GuestOptions {
+        paths: GuestPaths::new(&arguments.run, &arguments.data),
+        td: arguments.td.td.clone(),
+        run_scripts: arguments.run_scripts,
+        timeout: Duration::from_secs(arguments.timeout),
+        retry: RetryPolicy {
+            first: PAUSES.0,
+            longest: PAUSES.1,
+            rounds: arguments.rounds,
+        },
+        os_version: os_version(),
+    };
+    if arguments.check {
+        let machine = Guest::machine_of(&options);
+        return Ok(found(&guest_setup::check(&document, &machine)?));
+    }
+    let mut guest = Guest::new(options, handle, reporter(json))?;
+    Ok(booted(&guest_setup::run(&document, &mut guest)?))
+}
+
+/// Version of the measured image; a machine that is none has no such file.
+fn os_version() -> Option<String> {
+    let text = guest_files::read_bounded("/etc/kedge-os-version".as_ref(), 128).ok()?;
+    Some(std::str::from_utf8(&text).ok()?.trim().to_owned())
+}
+
+fn reporter(json: bool) -> Reporter {
+    Box::new(move |progress: &Progress| {
+        if json {
+            let line = serde_json::to_string(progress).unwrap_or_default();
+            let _ = writeln!(std::io::stdout(), "{line}");
+            return;
+        }
+        // The failure itself is printed last, with what to do.
+        let text = match progress.state {
+            StageState::Done => &progress.message,
+            StageState::Running | StageState::Failed => return,
+        };
+        let _ = writeln!(
+            std::io::stderr(),
+            "{:>13}  {}",
+            progress.stage,
+            crate::exit::printable(text)
+        );
+    })
+}
+
+fn found(document: &HostDocument) -> Outcome {
+    let compose = document.manifest.compose();
+    let unknown = document.manifest.unknown_keys();
+    Outcome {
+        ok: true,
+        json: json!({
+            "ok": true,
+            "app_id": document.app_id,
+            "app_name": compose.name,
+            "compose_hash": document.manifest.hash(),
+            "os_image_hash": document.catalogue.os_image_hash(),
+            "host_config": guest_setup::host_config_hash(document),
+            "unknown_keys": unknown,
+        }),
+        text: list([
+            ("app", format!("{} ({})", document.app_id, compose.name)),
+            ("compose hash", document.manifest.hash().to_string()),
+            ("OS image", document.catalogue.os_image_hash().to_string()),
+            ("host config", guest_setup::host_config_hash(document).to_string()),
+            (
+                "unknown keys",
+                if unknown.is_empty() {
+                    "none".to_owned()
+                } else {
+                    unknown.join(", ")
+                },
+            ),
+        ]),
+    }
+}
+
+fn booted(handover: &HandOver) -> Outcome {
+    Outcome {
+        ok: true,
+        json: json!({ "ok": true, "handover": handover }),
+        text: list([
+            ("app", format!("{} ({})", handover.app_id, handover.app_name)),
+            ("instance", handover.instance_id.to_string()),
+            ("compose hash", handover.compose_hash.to_string()),
+            (
+                "keys from",
+                format!("{} {}", handover.key_provider.name, handover.key_provider.id),
+            ),
+            (
+                "storage",
+                format!(
+                    "{}{}",
+                    handover.storage.path.display(),
+                    if handover.storage.encrypted {
+                        ""
+                    } else {
+                        ", NOT ENCRYPTED"
+                    }
+                ),
+            ),
+        ]),
+    }
+}
