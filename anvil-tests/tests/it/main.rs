@@ -13,6 +13,7 @@ mod denials;
 mod endpoints;
 mod evidence;
 mod history;
+mod leases;
 mod release;
 mod scene;
 mod security_list;
