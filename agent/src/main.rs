@@ -1,4 +1,17 @@
 //! Starts the agent.
 #![forbid(unsafe_code)]
 
-fn main() {}
+use agent::cli::{Cli, execute};
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if rustls::crypto::aws_lc_rs::default_provider()
+        .install_default()
+        .is_err()
+    {
+        return ExitCode::FAILURE;
+    }
+    execute(cli)
+}
