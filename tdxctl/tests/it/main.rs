@@ -12,6 +12,8 @@ mod on_chain;
 mod release;
 mod replay;
 mod run;
+mod setup;
+mod setup_kill;
 mod td;
 mod usage;
 mod verify;
