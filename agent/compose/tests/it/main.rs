@@ -6,6 +6,8 @@
     clippy::string_slice
 )]
 
+mod corpus;
+mod document;
 mod read;
 mod refuse;
 mod support;

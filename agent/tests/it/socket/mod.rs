@@ -2,4 +2,5 @@
 
 mod calls;
 mod limits;
+mod sdk;
 mod support;
