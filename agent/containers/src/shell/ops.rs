@@ -29,6 +29,9 @@ pub(crate) const LABEL_DIGEST: &str = "kedge.digest";
 const SIGKILL: u32 = 9;
 /// How long a killed process may take to be gone.
 const KILLED: Duration = Duration::from_secs(30);
+/// How long a task that an earlier start asked for may take to appear or to go.
+const CREATED: Duration = Duration::from_secs(20);
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// What operations work with.
 #[derive(Debug)]
@@ -71,7 +74,17 @@ impl Ops {
             self.client.remove_snapshot(id).await?;
             self.client.delete_container(id).await?;
         }
-        let started = self.start_cleared(blueprint, digest).await;
+        let deadline = tokio::time::Instant::now() + CREATED;
+        let started = loop {
+            let started = self.start_cleared(blueprint, digest).await;
+            // A call that an earlier start was cut short in may still be under way inside containerd.
+            let held = started.as_ref().is_err_and(already_there);
+            if !held || tokio::time::Instant::now() > deadline {
+                break started;
+            }
+            tokio::time::sleep(PAUSE).await;
+            self.clear_task(id).await?;
+        };
         if started.is_err() {
             // Best effort: the next start clears again.
             if let Err(error) = self.clear_task(id).await {
@@ -318,6 +331,17 @@ impl Ops {
             terminal: blueprint.tty,
             stdin: None,
         })
+    }
+}
+
+fn already_there(error: &RuntimeError) -> bool {
+    match error {
+        RuntimeError::Containerd { code, message, .. } => {
+            *code == tonic::Code::AlreadyExists
+                || message.contains("file exists")
+                || message.contains("already exists")
+        }
+        _ => false,
     }
 }
 

@@ -2,9 +2,14 @@
 //! have.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use oci_spec::OciSpecError;
 use oci_spec::runtime::{Capabilities, Capability, LinuxCapabilities, LinuxCapabilitiesBuilder};
+
+use crate::files;
+
+const MAX_STATUS: u64 = 64 * 1024;
 
 /// What Docker gives a container that asks for nothing.
 const DEFAULT: &[Capability] = &[
@@ -24,48 +29,49 @@ const DEFAULT: &[Capability] = &[
     Capability::SysChroot,
 ];
 
+/// Every capability, in the order of its bit.
 const ALL: &[Capability] = &[
-    Capability::AuditControl,
-    Capability::AuditRead,
-    Capability::AuditWrite,
-    Capability::BlockSuspend,
-    Capability::Bpf,
-    Capability::CheckpointRestore,
     Capability::Chown,
     Capability::DacOverride,
     Capability::DacReadSearch,
     Capability::Fowner,
     Capability::Fsetid,
-    Capability::IpcLock,
-    Capability::IpcOwner,
     Capability::Kill,
-    Capability::Lease,
+    Capability::Setgid,
+    Capability::Setuid,
+    Capability::Setpcap,
     Capability::LinuxImmutable,
-    Capability::MacAdmin,
-    Capability::MacOverride,
-    Capability::Mknod,
-    Capability::NetAdmin,
     Capability::NetBindService,
     Capability::NetBroadcast,
+    Capability::NetAdmin,
     Capability::NetRaw,
-    Capability::Perfmon,
-    Capability::Setfcap,
-    Capability::Setgid,
-    Capability::Setpcap,
-    Capability::Setuid,
+    Capability::IpcLock,
+    Capability::IpcOwner,
+    Capability::SysModule,
+    Capability::SysRawio,
+    Capability::SysChroot,
+    Capability::SysPtrace,
+    Capability::SysPacct,
     Capability::SysAdmin,
     Capability::SysBoot,
-    Capability::SysChroot,
-    Capability::SysModule,
     Capability::SysNice,
-    Capability::SysPacct,
-    Capability::SysPtrace,
-    Capability::SysRawio,
     Capability::SysResource,
     Capability::SysTime,
     Capability::SysTtyConfig,
+    Capability::Mknod,
+    Capability::Lease,
+    Capability::AuditWrite,
+    Capability::AuditControl,
+    Capability::Setfcap,
+    Capability::MacOverride,
+    Capability::MacAdmin,
     Capability::Syslog,
     Capability::WakeAlarm,
+    Capability::BlockSuspend,
+    Capability::AuditRead,
+    Capability::Perfmon,
+    Capability::Bpf,
+    Capability::CheckpointRestore,
 ];
 
 /// Capabilities a container holds.
@@ -78,16 +84,23 @@ impl CapabilitySet {
         Self(DEFAULT.iter().map(Capability::to_string).collect())
     }
 
-    /// Every capability.
-    pub(crate) fn all() -> Self {
-        Self(ALL.iter().map(Capability::to_string).collect())
+    /// Those this process may hand on: "all" of a container cannot be more.
+    pub(crate) fn host() -> Self {
+        let status = files::read_bounded(Path::new("/proc/self/status"), MAX_STATUS).unwrap_or_default();
+        let text = String::from_utf8_lossy(&status).into_owned();
+        let line = text.lines().find_map(|line| line.strip_prefix("CapBnd:"));
+        let bits = line
+            .and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok())
+            .unwrap_or(u64::MAX);
+        let held = (0_u32..).zip(ALL).filter(|(bit, _)| bits & (1 << bit) != 0);
+        Self(held.map(|(_, capability)| capability.to_string()).collect())
     }
 
     /// Adds one by its name, with or without `CAP_`, or `ALL`. The error is the name.
     pub(crate) fn add(&mut self, name: &str) -> Result<(), String> {
         match named(name)? {
             Some(one) => drop(self.0.insert(one.to_string())),
-            None => *self = Self::all(),
+            None => *self = Self::host(),
         }
         Ok(())
     }
@@ -137,7 +150,7 @@ fn named(name: &str) -> Result<Option<Capability>, String> {
 pub(crate) fn resolve(add: &[String], drop: &[String]) -> Result<CapabilitySet, String> {
     let is_all = |name: &String| name.eq_ignore_ascii_case("all") || name.eq_ignore_ascii_case("cap_all");
     let mut set = if add.iter().any(is_all) {
-        CapabilitySet::all()
+        CapabilitySet::host()
     } else {
         CapabilitySet::docker()
     };
@@ -168,7 +181,7 @@ mod tests {
         assert_eq!(only.0.len(), 1);
         assert!(only.contains(Capability::NetBindService));
         let most = resolve(&names(&["ALL"]), &names(&["SYS_ADMIN"])).unwrap();
-        assert_eq!(most.0.len(), ALL.len() - 1);
+        assert!(!most.contains(Capability::SysAdmin) && most.contains(Capability::Chown));
         assert!(
             resolve(&names(&["cap_sys_time"]), &[])
                 .unwrap()

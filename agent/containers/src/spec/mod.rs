@@ -98,9 +98,6 @@ fn assemble(blueprint: &Blueprint, site: &Site, devices: mounts::Devices) -> Res
         .process(process::main_process(blueprint, &site.user)?)
         .mounts(mounts::mounts(blueprint, site)?)
         .linux(linux(blueprint, site, devices)?);
-    if !matches!(blueprint.connection, Connection::Host) {
-        spec = spec.hostname(blueprint.hostname.as_str());
-    }
     if let Some(domain) = &blueprint.domainname {
         spec = spec.domainname(domain.as_str());
     }
@@ -113,7 +110,13 @@ fn assemble(blueprint: &Blueprint, site: &Site, devices: mounts::Devices) -> Res
                 .collect::<std::collections::HashMap<_, _>>(),
         );
     }
-    spec.build()
+    let mut spec = spec.build()?;
+    // The library's default is a name of its own.
+    spec.set_hostname(match blueprint.connection {
+        Connection::Host => None,
+        _ => Some(blueprint.hostname.clone()),
+    });
+    Ok(spec)
 }
 
 fn linux(blueprint: &Blueprint, site: &Site, devices: mounts::Devices) -> Result<Linux, OciSpecError> {

@@ -21,7 +21,7 @@ const NOFILE: u64 = 524_288;
 /// Capabilities of a blueprint. Names were checked when the compose file was read.
 pub(super) fn capabilities(blueprint: &Blueprint) -> CapabilitySet {
     if blueprint.privileged {
-        return CapabilitySet::all();
+        return CapabilitySet::host();
     }
     resolve(&blueprint.cap_add, &blueprint.cap_drop).unwrap_or_else(|_| CapabilitySet::docker())
 }

@@ -60,18 +60,16 @@ impl Scene {
         .unwrap()
     }
 
-    #[allow(dead_code)]
     pub fn kill_containerd(&mut self) {
         self.containerd.kill().unwrap();
         self.containerd.wait().unwrap();
     }
 
-    #[allow(dead_code)]
     pub fn start_containerd(&mut self) {
         self.containerd = start_containerd(self.folder.path());
     }
 
-    pub async fn down(self) {
+    pub async fn down(&self) {
         let runtime = self.runtime().await;
         tokio::time::timeout(LIMIT, runtime.down(true))
             .await

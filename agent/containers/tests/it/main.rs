@@ -3,8 +3,16 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
-    missing_docs
+    missing_docs,
+    unreachable_pub
 )]
 
+mod adopt;
+mod confine;
+mod depend;
+mod files;
 mod lab;
+mod logs;
+mod network;
+mod restart;
 mod single;

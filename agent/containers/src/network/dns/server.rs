@@ -19,6 +19,8 @@ const PORT: u16 = 53;
 const MAX_UNDERWAY: usize = 256;
 const MAX_DATAGRAM: usize = 4096;
 const UPSTREAM_LIMIT: Duration = Duration::from_secs(3);
+const BIND_LIMIT: Duration = Duration::from_secs(5);
+const BIND_PAUSE: Duration = Duration::from_millis(50);
 const IDLE: Duration = Duration::from_secs(10);
 const MAX_RESOLV_CONF: usize = 64 * 1024;
 
@@ -26,7 +28,7 @@ const MAX_RESOLV_CONF: usize = 64 * 1024;
 #[derive(Debug)]
 pub(crate) struct DnsServer {
     shared: Arc<Shared>,
-    listeners: Mutex<BTreeMap<Ipv4Addr, Vec<JoinHandle<()>>>>,
+    listeners: tokio::sync::Mutex<BTreeMap<Ipv4Addr, Vec<JoinHandle<()>>>>,
 }
 
 #[derive(Debug)]
@@ -46,7 +48,7 @@ impl DnsServer {
         };
         Self {
             shared: Arc::new(shared),
-            listeners: Mutex::default(),
+            listeners: Default::default(),
         }
     }
 
@@ -57,33 +59,45 @@ impl DnsServer {
 
     /// Listens on a gateway address, once.
     pub(crate) async fn listen(&self, gateway: Ipv4Addr) -> io::Result<()> {
-        if self
-            .listeners
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .contains_key(&gateway)
-        {
+        let mut listeners = self.listeners.lock().await;
+        if listeners.contains_key(&gateway) {
             return Ok(());
         }
         let address = SocketAddrV4::new(gateway, PORT);
-        let udp = UdpSocket::bind(address).await?;
-        let tcp = TcpListener::bind(address).await?;
+        let deadline = tokio::time::Instant::now() + BIND_LIMIT;
+        let (udp, tcp) = loop {
+            match bind(address).await {
+                // The supervisor before this one closes its sockets when its last task has ended.
+                Err(error) if in_use(&error) && tokio::time::Instant::now() < deadline => {
+                    tokio::time::sleep(BIND_PAUSE).await;
+                }
+                other => break other?,
+            }
+        };
         let tasks = vec![
             tokio::spawn(serve_udp(self.shared.clone(), udp)),
             tokio::spawn(serve_tcp(self.shared.clone(), tcp)),
         ];
-        self.listeners
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(gateway, tasks);
+        listeners.insert(gateway, tasks);
         Ok(())
     }
 }
 
+async fn bind(address: SocketAddrV4) -> io::Result<(UdpSocket, TcpListener)> {
+    Ok((UdpSocket::bind(address).await?, TcpListener::bind(address).await?))
+}
+
+fn in_use(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::AddrInUse
+}
+
 impl Drop for DnsServer {
     fn drop(&mut self) {
-        let listeners = self.listeners.get_mut().unwrap_or_else(PoisonError::into_inner);
-        listeners.values().flatten().for_each(JoinHandle::abort);
+        self.listeners
+            .get_mut()
+            .values()
+            .flatten()
+            .for_each(JoinHandle::abort);
     }
 }
 
