@@ -1,6 +1,8 @@
 //! The agent as a program.
 
 mod containers;
+mod lease;
+mod manager;
 mod page;
 mod program;
 mod scene;

@@ -169,17 +169,23 @@ impl Prepared {
             .stderr(file)
             .spawn()
             .unwrap();
+        self.watch(child)
+    }
+
+    /// The program, started in another way.
+    pub(crate) fn watch(&self, child: Child) -> Program {
         let client = reqwest::Client::builder()
             .unix_socket(self.paths.agent_socket())
             .build()
             .unwrap();
+        let log = self.folder.path().join("agent.log");
         Program { child, client, log }
     }
 }
 
 impl Program {
     pub(crate) fn log(&self) -> String {
-        fs::read_to_string(&self.log).unwrap()
+        fs::read_to_string(&self.log).unwrap_or_default()
     }
 
     pub(crate) async fn get(&self, path: &str) -> Result<(u16, String), reqwest::Error> {
