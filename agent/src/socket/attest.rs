@@ -71,7 +71,14 @@ pub(super) async fn get_quote(state: &AppState, bytes: &[u8]) -> Result<GetQuote
 
 /// `Attest`.
 pub(super) async fn attest(state: &AppState, bytes: &[u8]) -> Result<AttestResponse, SocketError> {
-    let report = report_data(bytes)?;
+    let text = document(state, report_data(bytes)?).await?;
+    Ok(AttestResponse {
+        attestation: hex::encode(text),
+    })
+}
+
+/// A quote over `report` with everything needed to verify it, as JSON.
+pub(super) async fn document(state: &AppState, report: ReportData) -> Result<Vec<u8>, SocketError> {
     let quoted = quote(state, report).await?;
     let document = Attestation {
         format: ATTESTATION_FORMAT,
@@ -81,10 +88,7 @@ pub(super) async fn attest(state: &AppState, bytes: &[u8]) -> Result<AttestRespo
         image_proof: format!("0x{}", hex::encode(&state.facts.image_proof)),
         vm_config: &state.facts.vm_config,
     };
-    let text = serde_json::to_vec(&document).map_err(|error| SocketError::Internal {
+    serde_json::to_vec(&document).map_err(|error| SocketError::Internal {
         reason: error.to_string(),
-    })?;
-    Ok(AttestResponse {
-        attestation: hex::encode(text),
     })
 }

@@ -6,7 +6,7 @@ use super::{
     issuer::{CertificateOrder, IssueError},
     limits::{MAX_NAMES, MAX_SUBJECT},
     messages::{GetTlsKeyArgs, GetTlsKeyResponse},
-    respond,
+    ra_tls, respond,
 };
 use hyper::body::Bytes;
 use kms_types::UnixTime;
@@ -14,10 +14,10 @@ use p256::{
     SecretKey,
     ecdsa::{DerSignature, SigningKey, signature::Signer},
     elliptic_curve::sec1::ToEncodedPoint,
-    pkcs8::{EncodePrivateKey, LineEnding},
+    pkcs8::{EncodePrivateKey, EncodePublicKey, LineEnding},
 };
 use rcgen::{
-    CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyUsagePurpose,
+    CertificateParams, CustomExtension, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyUsagePurpose,
     PKCS_ECDSA_P256_SHA256, PublicKeyData, SanType, SignatureAlgorithm,
 };
 
@@ -97,7 +97,11 @@ fn check(args: &GetTlsKeyArgs) -> Result<(), SocketError> {
     Ok(())
 }
 
-fn request(args: &GetTlsKeyArgs, key: &RequestKey) -> Result<Vec<u8>, SocketError> {
+fn request(
+    args: &GetTlsKeyArgs,
+    key: &RequestKey,
+    attestation: Option<CustomExtension>,
+) -> Result<Vec<u8>, SocketError> {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
     if !args.subject.is_empty() {
@@ -123,6 +127,7 @@ fn request(args: &GetTlsKeyArgs, key: &RequestKey) -> Result<Vec<u8>, SocketErro
             .extended_key_usages
             .push(ExtendedKeyUsagePurpose::ClientAuth);
     }
+    params.custom_extensions.extend(attestation);
     let request = params.serialize_request(key).map_err(|_| fault("it"))?;
     Ok(request.der().to_vec())
 }
@@ -152,8 +157,17 @@ pub(super) async fn certify(
     secret: &SecretKey,
 ) -> Result<Bytes, SocketError> {
     check(args)?;
+    let attestation = if args.usage_ra_tls {
+        let spki = secret
+            .public_key()
+            .to_public_key_der()
+            .map_err(|_| fault("the public key"))?;
+        Some(ra_tls::extension(state, spki.as_bytes()).await?)
+    } else {
+        None
+    };
     let order = CertificateOrder {
-        csr: request(args, &RequestKey::new(secret))?,
+        csr: request(args, &RequestKey::new(secret), attestation)?,
         not_before: args.not_before.map(UnixTime),
         not_after: args.not_after.map(UnixTime),
     };

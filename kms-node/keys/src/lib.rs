@@ -19,8 +19,8 @@ mod suite;
 
 pub use apps::{AppSecrets, EnvKeySignatures, env_public_key, path_ed25519, path_p256, path_secp256k1};
 pub use ca::{
-    CaError, KMS_SERVER_NAME, LeafRequest, MAX_CSR_LEN, MAX_LEAF_SECONDS, MAX_NAMES, MAX_NODE_SECONDS,
-    NodeTls, Validity, app_domain, instance_domain,
+    ATTESTATION_OID, CaError, KMS_SERVER_NAME, LeafRequest, MAX_ATTESTATION_LEN, MAX_CSR_LEN,
+    MAX_LEAF_SECONDS, MAX_NAMES, MAX_NODE_SECONDS, NodeTls, Validity, app_domain, instance_domain,
 };
 pub use derive::KeyError;
 pub use epoch::{EpochKeys, EpochPublic};

@@ -12,10 +12,11 @@ pub const MAX_EVENT_NAME: usize = 128;
 pub const MAX_IMAGE_PROOF: usize = 16 + 32 * 32;
 /// Bytes of the VM configuration text.
 pub const MAX_VM_CONFIG: usize = 64 * 1024;
-/// Bytes of a certificate signing request.
-pub const MAX_CSR: usize = 8 * 1024;
+/// Bytes of a certificate signing request: 8 KiB and an attestation.
+pub const MAX_CSR: usize = 40 * 1024;
 /// Bytes of a request body: hex doubles the largest legal parts, JSON adds a little.
-pub const MAX_BODY: usize = 2 * (MAX_QUOTE + MAX_EVENT_LOG + MAX_IMAGE_PROOF + MAX_VM_CONFIG) + 64 * 1024;
+pub const MAX_BODY: usize =
+    2 * (MAX_QUOTE + MAX_EVENT_LOG + MAX_IMAGE_PROOF + MAX_VM_CONFIG + MAX_CSR) + 64 * 1024;
 /// Bytes of a challenge: 24 random, 8 of expiry, 32 of MAC.
 pub const CHALLENGE_LEN: usize = 64;
 /// Hashes of an inclusion or consistency proof: a log of 2^63 entries needs no more.

@@ -257,6 +257,50 @@ async fn a_tls_key_is_fresh_and_its_certificate_is_under_the_app_ca() {
 }
 
 #[tokio::test]
+async fn a_certificate_with_an_attestation_is_bound_to_its_key() {
+    let instance = Instance::start().await;
+    let answer = instance
+        .call(
+            "GetTlsKey",
+            json!({ "usage_ra_tls": true, "usage_server_auth": true }),
+        )
+        .await;
+    let pem = answer["certificate_chain"][0].as_str().unwrap();
+    let (_, pem) = x509_parser::pem::parse_x509_pem(pem.as_bytes()).unwrap();
+    let leaf = pem.parse_x509().unwrap();
+    let extension = leaf
+        .extensions()
+        .iter()
+        .find(|extension| extension.oid.to_id_string() == "1.3.6.1.5.5.7.1.35")
+        .unwrap();
+    let (rest, text) = x509_parser::der_parser::der::parse_der_utf8string(extension.value).unwrap();
+    assert!(rest.is_empty() && !extension.critical);
+    let record: Value = serde_json::from_str(text.as_str().unwrap()).unwrap();
+    assert_eq!(record[0], agent::socket::ATTESTATION_MEDIA_TYPE);
+    assert_eq!(record[2], 4);
+    let document = base64::Engine::decode(
+        &base64::engine::general_purpose::URL_SAFE_NO_PAD,
+        record[1].as_str().unwrap(),
+    )
+    .unwrap();
+    let document: Value = serde_json::from_slice(&document).unwrap();
+    let quote = hex::decode(document["quote"].as_str().unwrap().trim_start_matches("0x")).unwrap();
+    let quote = describe(&quote).unwrap();
+    let expected = kms_types::ReportData::bind(kms_types::ReportTag::RaTls, &[leaf.public_key().raw]);
+    assert_eq!(quote.report_data, expected);
+    assert_eq!(quote.rtmr3, instance.td.rtmr3());
+    assert!(pem.contents.len() < 40 * 1024, "{}", pem.contents.len());
+    // Without being asked for, none.
+    let plain = instance.call("GetTlsKey", json!({})).await;
+    assert!(plain["certificate_chain"][0].as_str().unwrap().len() < 2048);
+    // An app that recorded much has none that fits.
+    instance.td.extend("large", &[0; 16 * 1024]).unwrap();
+    instance
+        .refused("GetTlsKey", json!({ "usage_ra_tls": true }), 413, "too_large")
+        .await;
+}
+
+#[tokio::test]
 async fn legacy_quotes_hash_prefix_and_data() {
     let instance = Instance::start().await;
     let quote = async |body: Value| {

@@ -87,6 +87,7 @@ async function mainClient(client, name) {
     assert.equal((await client.verify(algorithm, sha256('other'), signed.signature, signed.public_key)).valid, false);
   }
   checkTls(await client.getTlsKey());
+  checkTls(await client.getTlsKey({ usageRaTls: true }));
   const now = Math.floor(Date.now() / 1000);
   const tls = await client.getTlsKey({ subject: 'web', altNames: [FACTS.names[0]], usageClientAuth: true, notBefore: now - 60, notAfter: now + 600, withAppInfo: true });
   checkTls(tls);

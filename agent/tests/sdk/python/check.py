@@ -4,6 +4,7 @@ check.py FACTS.json   FACTS is what the Rust test knows; one JSON object with wh
 Any wrong answer ends the program with a traceback."""
 
 import asyncio
+import base64
 import hashlib
 import json
 import sys
@@ -14,6 +15,7 @@ import dstack_sdk
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from dstack_sdk.ethereum import to_account, to_account_secure
 from dstack_sdk.get_compose_hash import to_deterministic_json
 from dstack_sdk.solana import to_keypair, to_keypair_secure
@@ -80,6 +82,18 @@ def check_tls(answer):
     return chain[0]
 
 
+def check_attested(leaf):
+    """The quote in a certificate is over the certificate's key."""
+    value = leaf.extensions.get_extension_for_oid(x509.ObjectIdentifier("1.3.6.1.5.5.7.1.35")).value.value
+    same(value[:2], b"\x0c\x82", "DER of a UTF8String")
+    kind, document, indicator = json.loads(value[4:])
+    same((kind, indicator), ("application/vnd.kedge.attestation-v1+json", 4), "record")
+    document = json.loads(base64.urlsafe_b64decode(document + "=" * (-len(document) % 4)))
+    key = leaf.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    bound = hashlib.sha512(b"kedge/ratls/v1\0" + len(key).to_bytes(4, "big") + key).digest()
+    same(report_data_of(bytes.fromhex(document["quote"][2:])), bound, "report data")
+
+
 def check_info(info):
     same(info.app_id, FACTS["app_id"], "app id")
     same(info.instance_id, FACTS["instance_id"], "instance id")
@@ -131,6 +145,8 @@ def main_client(client, name):
         signed = client.sign(algorithm, data)
         check_signed(lambda d, s: client.verify(algorithm, d, s, signed.decode_public_key()), algorithm, data, signed)
     check_tls(client.get_tls_key())
+    attested = check_tls(client.get_tls_key(usage_ra_tls=True))
+    check_attested(attested)
     now = int(time.time())
     leaf = check_tls(
         client.get_tls_key(

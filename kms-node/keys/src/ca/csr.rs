@@ -1,7 +1,7 @@
 //! Certificate signing requests (PKCS #10), as an app's agent sends them.
 //!
 //! Refuses anything but a P-256 key that signed its own request, and every extension but DNS names, `digitalSignature`,
-//! server and client authentication and a basic constraint of "no CA". The subject is never copied.
+//! server and client authentication, a basic constraint of "no CA" and an attestation. The subject is never copied.
 
 use super::CaError;
 use p256::ecdsa::{DerSignature, VerifyingKey, signature::Verifier};
@@ -15,8 +15,13 @@ use x509_parser::{
 };
 
 /// Bytes of a request.
-pub const MAX_CSR_LEN: usize = 8 * 1024;
+pub const MAX_CSR_LEN: usize = 40 * 1024;
+/// Bytes of the attestation a request may carry.
+pub const MAX_ATTESTATION_LEN: usize = 32 * 1024;
+/// `id-pe-cmw`: an attestation in a certificate (IETF RATS, Conceptual Messages Wrapper).
+pub const ATTESTATION_OID: [u64; 9] = [1, 3, 6, 1, 5, 5, 7, 1, 35];
 
+const CMW: Oid<'static> = oid!(1.3.6.1.5.5.7.1.35);
 const EC_PUBLIC_KEY: Oid<'static> = oid!(1.2.840.10045.2.1);
 const PRIME256V1: Oid<'static> = oid!(1.2.840.10045.3.1.7);
 const ECDSA_SHA256: Oid<'static> = oid!(1.2.840.10045.4.3.2);
@@ -33,6 +38,8 @@ pub(super) struct CheckedRequest {
     pub(super) names: Vec<String>,
     /// Usages it asks for; empty when it leaves them to the issuer.
     pub(super) usages: Vec<ExtendedKeyUsagePurpose>,
+    /// Value of the attestation extension, as it is.
+    pub(super) attestation: Option<Vec<u8>>,
 }
 
 impl PublicKeyData for CheckedRequest {
@@ -62,6 +69,7 @@ impl CheckedRequest {
             point: checked_key(&request)?,
             names: Vec::new(),
             usages: Vec::new(),
+            attestation: None,
         };
         let mut seen: Vec<Oid<'_>> = Vec::new();
         for attribute in request.certification_request_info.iter_attributes() {
@@ -87,6 +95,21 @@ impl CheckedRequest {
 
     fn take(&mut self, extension: &X509Extension<'_>) -> Result<(), CaError> {
         let refused = |expected: &'static str, actual: String| Err(CaError::Extension { expected, actual });
+        // What it says is between the app and those who verify it; the signature over the certificate does not vouch for it.
+        if extension.oid == CMW {
+            if extension.critical || extension.value.len() > MAX_ATTESTATION_LEN {
+                return refused(
+                    "an attestation of at most 32 KiB, not critical",
+                    format!(
+                        "{} bytes, critical: {}",
+                        extension.value.len(),
+                        extension.critical
+                    ),
+                );
+            }
+            self.attestation = Some(extension.value.to_vec());
+            return Ok(());
+        }
         match extension.parsed_extension() {
             ParsedExtension::SubjectAlternativeName(san) => {
                 super::names::bounded(san.general_names.len())?;

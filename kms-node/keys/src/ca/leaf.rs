@@ -3,14 +3,17 @@
 use super::{
     CaError,
     authority::{AppCa, CaKey, KmsCa, at, key_id, serial, subject},
-    csr::CheckedRequest,
+    csr::{ATTESTATION_OID, CheckedRequest},
     names::{self, KMS_SERVER_NAME, app_domain},
 };
 use crate::{derive, secret::Secret};
 use kms_types::{AppId, UnixTime};
 use p256::pkcs8::EncodePrivateKey;
 use rand::CryptoRng;
-use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose, PublicKeyData, SanType};
+use rcgen::{
+    CertificateParams, CustomExtension, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose, PublicKeyData,
+    SanType,
+};
 use zeroize::Zeroizing;
 
 /// Longest life of an app's certificate. There is no revocation list: a certificate ends by itself soon after its app is revoked.
@@ -130,6 +133,12 @@ impl AppCa {
         } else {
             checked.usages.clone()
         };
+        params.custom_extensions.extend(
+            checked
+                .attestation
+                .iter()
+                .map(|value| CustomExtension::from_oid_content(&ATTESTATION_OID, value.clone())),
+        );
         params.serial_number = Some(serial(&[
             request.app.as_ref(),
             request.csr,

@@ -10,7 +10,7 @@ mod leaf;
 mod names;
 
 pub(crate) use authority::{AppCa, CaKey, KmsCa};
-pub use csr::MAX_CSR_LEN;
+pub use csr::{ATTESTATION_OID, MAX_ATTESTATION_LEN, MAX_CSR_LEN};
 pub use leaf::{LeafRequest, MAX_LEAF_SECONDS, MAX_NODE_SECONDS, NodeTls, Validity};
 pub use names::{KMS_SERVER_NAME, MAX_NAMES, app_domain, instance_domain};
 

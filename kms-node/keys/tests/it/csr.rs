@@ -198,3 +198,34 @@ fn a_request_with_any_bit_flipped_is_refused() {
         assert!(keys.issue_leaf(&request).is_err(), "bit {bit}");
     }
 }
+
+#[test]
+fn an_attestation_is_copied_and_bounded() {
+    let with = |value: Vec<u8>, critical: bool| {
+        request(|p| {
+            let mut extension = CustomExtension::from_oid_content(&kms_keys::ATTESTATION_OID, value);
+            extension.set_criticality(critical);
+            p.custom_extensions = vec![extension];
+        })
+    };
+    let max = kms_keys::MAX_ATTESTATION_LEN;
+    let [leaf, ..] = issue(
+        &keys(1, 1),
+        app(1),
+        &with(vec![7; max], false),
+        &[app_domain(&app(1))],
+    )
+    .unwrap();
+    let leaf = der(&leaf);
+    let (_, leaf) = X509Certificate::from_der(&leaf).unwrap();
+    let found = leaf
+        .extensions()
+        .iter()
+        .find(|extension| extension.oid.to_id_string() == "1.3.6.1.5.5.7.1.35")
+        .unwrap();
+    assert!(found.value == vec![7; max] && !found.critical);
+    for csr in [with(vec![7; max + 1], false), with(vec![7], true)] {
+        let error = refused(&csr).to_string();
+        assert!(error.contains("32 KiB"), "{error}");
+    }
+}
