@@ -84,7 +84,7 @@ impl AppKey {
     ) -> Result<Self, DeriveError> {
         let capacity = NonZeroUsize::new(MAX_CACHED_KEYS).unwrap_or(NonZeroUsize::MIN);
         Ok(Self {
-            public: k256_public(&secret)?,
+            public: compressed_point(&secret)?,
             secret,
             epoch,
             kms_signature,
@@ -149,7 +149,7 @@ impl AppKey {
 
     fn sign(&self, algorithm: Algorithm, secret: &Secret<32>, purpose: &str) -> Result<Known, DeriveError> {
         let public = match algorithm {
-            Algorithm::Secp256k1 => PublicBytes::Secp256k1(k256_public(secret)?),
+            Algorithm::Secp256k1 => PublicBytes::Secp256k1(compressed_point(secret)?),
             Algorithm::Ed25519 => {
                 let key = Ed25519Key::from_bytes(secret.expose());
                 PublicBytes::Ed25519(key.verifying_key().to_bytes())
@@ -168,7 +168,7 @@ impl AppKey {
     }
 }
 
-fn k256_public(secret: &Secret<32>) -> Result<[u8; 33], DeriveError> {
+fn compressed_point(secret: &Secret<32>) -> Result<[u8; 33], DeriveError> {
     let key = K256Key::from_slice(secret.expose()).map_err(|_| DeriveError::NotAKey)?;
     let point = key.verifying_key().to_encoded_point(true);
     point.as_bytes().try_into().map_err(|_| DeriveError::NotAKey)
