@@ -27,7 +27,7 @@ pub struct Network {
 pub struct Ipam {
     /// The subnet, /8 to /30.
     pub subnet: Subnet,
-    /// The bridge's address, inside the subnet; absent: its first.
+    /// The bridge's address, which is the subnet's first; absent: not written.
     pub gateway: Option<Ipv4Addr>,
 }
 
@@ -47,6 +47,11 @@ impl Subnet {
     /// Bits of the network part.
     pub fn prefix(&self) -> u8 {
         self.prefix
+    }
+
+    /// The first address a host may have: the bridge's.
+    pub fn first(&self) -> Ipv4Addr {
+        Ipv4Addr::from(u32::from(self.address) | 1)
     }
 
     fn mask(&self) -> u32 {

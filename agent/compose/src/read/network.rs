@@ -60,8 +60,11 @@ fn ipam_config(cursor: Cursor<'_>) -> Option<Ipam> {
     let subnet: Option<Subnet> = fields.require("subnet", "").and_then(|subnet| subnet.parse());
     let gateway = fields.take("gateway").and_then(|gateway| {
         let address = ipv4(&gateway)?;
-        if subnet.is_some_and(|subnet| !subnet.has_host(address)) {
-            gateway.clash("an address inside the subnet", "");
+        if subnet.is_some_and(|subnet| subnet.first() != address) {
+            gateway.clash(
+                "the first address of the subnet",
+                "leave it out, and choose the subnet so",
+            );
         }
         Some(address)
     });
@@ -122,12 +125,7 @@ fn attachment(cursor: Cursor<'_>, network: Option<&Network>) -> Option<NetworkAt
     let address = fields.take("ipv4_address").and_then(|at| {
         let address = ipv4(&at)?;
         let ipam = network.and_then(|network| network.ipam.as_ref());
-        let inside = ipam.is_some_and(|ipam| {
-            let gateway = ipam
-                .gateway
-                .unwrap_or(Ipv4Addr::from(u32::from(ipam.subnet.address()) + 1));
-            ipam.subnet.has_host(address) && address != gateway
-        });
+        let inside = ipam.is_some_and(|ipam| ipam.subnet.has_host(address) && address != ipam.subnet.first());
         if !inside {
             at.clash(
                 "an address inside the network's `ipam` subnet, other than its gateway",

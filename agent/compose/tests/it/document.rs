@@ -4,10 +4,13 @@ use crate::support::read;
 use compose_file::{SECTIONS, Support};
 use std::{collections::BTreeMap, fs, path::Path};
 
-/// Per section: supported keys, and refused keys with what to do instead.
-fn documented() -> BTreeMap<String, (Vec<String>, Vec<(String, String)>)> {
+/// Supported keys, and refused keys with what to do instead.
+type Tables = (Vec<String>, Vec<(String, String)>);
+
+/// The tables by section.
+fn documented() -> BTreeMap<String, Tables> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/compose.md");
-    let mut sections: BTreeMap<String, (Vec<String>, Vec<(String, String)>)> = BTreeMap::new();
+    let mut sections: BTreeMap<String, Tables> = BTreeMap::new();
     let (mut section, mut refused) = (None, false);
     for line in fs::read_to_string(path).unwrap().lines() {
         if let Some(title) = line
@@ -45,7 +48,7 @@ fn the_document_lists_every_key_as_the_code_has_it() {
     assert_eq!(documented.len(), SECTIONS.len());
     for section in SECTIONS {
         let (supported, refused) = &documented[section.title];
-        let mut expected: (Vec<String>, Vec<(String, String)>) = Default::default();
+        let mut expected = Tables::default();
         for (key, support) in section.keys {
             match support {
                 Support::Yes => expected.0.push((*key).to_owned()),

@@ -246,7 +246,7 @@ fn networks_and_addresses_in_each_others_way() {
         ),
         (
             "networks: { n: { ipam: { config: [{ subnet: 10.0.0.0/24, gateway: 10.0.1.1 }] } } }",
-            "inside the subnet",
+            "the first address of the subnet",
         ),
         (
             "networks: { n: { ipam: { config: [{ subnet: 10.0.0.0/8 }] } }, m: { ipam: { config: [{ subnet: 10.9.0.0/24 }] } } }",

@@ -58,7 +58,8 @@ fn one(
         .hostname
         .as_ref()
         .map_or_else(|| host_label(&id), ToString::to_string);
-    let mut environment = environment::resolve(service, &image.environment, context.folder)?;
+    let mut environment =
+        environment::resolve(service, &image.environment, context.folder, context.environment)?;
     environment
         .entry("HOSTNAME".to_owned())
         .or_insert_with(|| hostname.clone());
@@ -101,7 +102,7 @@ fn one(
         read_only: service.read_only,
         no_new_privileges: service.no_new_privileges,
         devices: devices(service),
-        sysctls: service.sysctls.clone(),
+        sysctls: sysctls(service),
         ulimits: service.ulimits.clone(),
         limits: service.limits.clone(),
         shm_size: service.shm_size.map_or(SHM, |size| size.0),
@@ -122,6 +123,7 @@ fn one(
             .map_or(LogSettings::DEFAULT_MAX_SIZE, |size| size.0),
         log_max_file: service.logging.max_file.unwrap_or(LogSettings::DEFAULT_MAX_FILE),
         restart: restart(&service.restart),
+        restart_delay: service.restart.delay,
         depends: depends(context, service),
         id,
     })
@@ -239,6 +241,15 @@ fn devices(service: &Service) -> Vec<DevicePlan> {
     service.devices.iter().map(plan).collect()
 }
 
+/// The service's own, and its domain name: not every runc sets that by itself.
+fn sysctls(service: &Service) -> BTreeMap<String, String> {
+    let mut all = service.sysctls.clone();
+    if let Some(domain) = &service.domainname {
+        all.insert("kernel.domainname".to_owned(), domain.to_string());
+    }
+    all
+}
+
 fn init(context: &Context<'_>, name: &str, service: &Service) -> Result<Option<PathBuf>, RuntimeError> {
     match (service.init, &context.config.init) {
         (false, _) => Ok(None),
@@ -277,7 +288,14 @@ fn restart(policy: &RestartPolicy) -> Restart {
 
 fn depends(context: &Context<'_>, service: &Service) -> Vec<Dependency> {
     let mut all = Vec::new();
-    for (other, edge) in &service.depends_on {
+    let no_profiles = BTreeSet::new();
+    let enabled: BTreeSet<_> = context.project.enabled(&no_profiles).collect();
+    // A service of a profile that is off is never there to wait for; the parser lets only optional edges lead to one.
+    let edges = service
+        .depends_on
+        .iter()
+        .filter(|(other, _)| enabled.contains(other));
+    for (other, edge) in edges {
         let Some(of) = context.project.services.get(other) else {
             continue;
         };

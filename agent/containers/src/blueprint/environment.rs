@@ -3,18 +3,19 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use compose_file::{EnvFormat, Service};
+use compose_file::{Service, env_file};
 
 use crate::error::RuntimeError;
 use crate::files;
 
-const MAX_ENV_FILE: u64 = 1024 * 1024;
+const MAX_ENV_FILE: u64 = env_file::MAX_ENV_FILE as u64;
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 pub(super) fn resolve(
     service: &Service,
     image: &BTreeMap<String, String>,
     folder: &Path,
+    environment: &BTreeMap<String, String>,
 ) -> Result<BTreeMap<String, String>, RuntimeError> {
     let mut all = image.clone();
     all.entry("PATH".to_owned()).or_insert_with(|| PATH.to_owned());
@@ -25,12 +26,18 @@ pub(super) fn resolve(
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && !file.required => continue,
             Err(error) => return Err(RuntimeError::io(path, "reading variables")(error)),
         };
-        let text = String::from_utf8(bytes).map_err(|_| RuntimeError::Malformed {
-            what: path.display().to_string(),
-            expected: "UTF-8",
-            got: "other bytes".to_owned(),
-        })?;
-        read_lines(&text, file.format, &mut all);
+        let variables = |name: &str| environment.get(name).cloned();
+        let entries =
+            env_file::parse(&bytes, file.format, &variables).map_err(|error| RuntimeError::Malformed {
+                what: path.display().to_string(),
+                expected: "an env file",
+                got: error.to_string(),
+            })?;
+        all.extend(
+            entries
+                .into_iter()
+                .filter_map(|(name, value)| Some((name, value?))),
+        );
     }
     for (name, value) in &service.environment {
         match value {
@@ -39,31 +46,4 @@ pub(super) fn resolve(
         };
     }
     Ok(all)
-}
-
-fn read_lines(text: &str, format: EnvFormat, all: &mut BTreeMap<String, String>) {
-    for line in text.lines() {
-        let line = line.trim();
-        let line = line.strip_prefix("export ").unwrap_or(line);
-        let Some((name, value)) = line.split_once('=').filter(|_| !line.starts_with('#')) else {
-            continue;
-        };
-        let value = match format {
-            EnvFormat::Raw => value,
-            EnvFormat::Compose => unquote(value.trim()),
-        };
-        all.insert(name.trim().to_owned(), value.to_owned());
-    }
-}
-
-fn unquote(value: &str) -> &str {
-    for quote in ['"', '\''] {
-        if let Some(inner) = value
-            .strip_prefix(quote)
-            .and_then(|rest| rest.strip_suffix(quote))
-        {
-            return inner;
-        }
-    }
-    value.split(" #").next().unwrap_or(value).trim_end()
 }

@@ -135,6 +135,8 @@ pub(crate) struct Blueprint {
     #[serde(skip)]
     pub(crate) restart: Restart,
     #[serde(skip)]
+    pub(crate) restart_delay: Option<Duration>,
+    #[serde(skip)]
     pub(crate) depends: Vec<Dependency>,
 }
 
@@ -151,6 +153,7 @@ impl Blueprint {
             depends: self.depends.clone(),
             network_of,
             restart: self.restart,
+            restart_delay: self.restart_delay,
             health: self.check.as_ref().map(|check| HealthPlan {
                 interval: check.interval,
                 timeout: check.timeout,

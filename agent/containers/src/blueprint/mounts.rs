@@ -73,21 +73,21 @@ pub(super) fn resolve(
             });
         }
     }
-    for one in &service.secrets {
+    for (index, one) in service.secrets.iter().enumerate() {
         plans.push(file(
             context,
             name,
-            "secret",
+            ("secret", index),
             one,
             context.project.secrets.get(&one.source),
             one.source.as_str(),
         )?);
     }
-    for one in &service.configs {
+    for (index, one) in service.configs.iter().enumerate() {
         plans.push(file(
             context,
             name,
-            "config",
+            ("config", index),
             one,
             context.project.configs.get(&one.source),
             one.source.as_str(),
@@ -137,7 +137,7 @@ fn tmpfs_options(tmpfs: &Tmpfs) -> Vec<String> {
 fn file<Name>(
     context: &Context<'_>,
     service: &str,
-    kind: &str,
+    (kind, index): (&str, usize),
     mount: &FileMount<Name>,
     source: Option<&FileSource>,
     name: &str,
@@ -159,7 +159,8 @@ fn file<Name>(
         None => return Err(missing("nothing of that name".to_owned())),
     };
     Ok(MountPlan::File {
-        name: format!("{kind}-{name}"),
+        // One source may stand at several targets, each with an owner of its own.
+        name: format!("{kind}-{name}-{index}"),
         target: mount.target.clone(),
         content: SecretContent(content),
         uid: mount.uid,

@@ -1,5 +1,5 @@
 //! How long to wait before a container is started again: doubling from 100 ms to a minute, from the beginning after it ran
-//! for ten seconds.
+//! for ten seconds; or always the wait the file names.
 
 use std::time::Duration;
 
@@ -11,11 +11,20 @@ const STEADY: Duration = Duration::from_secs(10);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Backoff {
     step: u32,
+    fixed: Option<Duration>,
 }
 
 impl Backoff {
+    /// Waits that grow, or the one wait given.
+    pub(crate) fn new(fixed: Option<Duration>) -> Self {
+        Self { step: 0, fixed }
+    }
+
     /// The wait after a run of this length.
     pub(crate) fn after(&mut self, ran: Duration) -> Duration {
+        if let Some(fixed) = self.fixed {
+            return fixed;
+        }
         if ran >= STEADY {
             self.step = 0;
         }
@@ -45,6 +54,8 @@ mod tests {
         );
         assert_eq!(backoff.after(Duration::from_secs(10)).as_millis(), 100);
         assert_eq!(backoff.after(Duration::from_secs(9)).as_millis(), 200);
+        let mut fixed = Backoff::new(Some(Duration::from_secs(7)));
+        assert!((0..3).all(|_| fixed.after(Duration::ZERO).as_secs() == 7));
         for _ in 0..100 {
             assert!(backoff.after(Duration::ZERO) <= LONGEST);
         }

@@ -52,7 +52,7 @@ pub(super) struct Member {
 impl Member {
     pub(super) fn new(desired: Desired, phase: Phase, fresh: bool) -> Self {
         let started = !matches!(phase, Phase::Waiting);
-        let backoff = Backoff::default();
+        let backoff = Backoff::new(desired.restart_delay);
         Self {
             desired,
             phase,

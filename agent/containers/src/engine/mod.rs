@@ -57,6 +57,8 @@ pub(crate) struct Desired {
     /// Container whose network namespace it lives in.
     pub(crate) network_of: Option<Id>,
     pub(crate) restart: Restart,
+    /// Wait before each start again, in place of the growing one.
+    pub(crate) restart_delay: Option<Duration>,
     pub(crate) health: Option<health::HealthPlan>,
 }
 
