@@ -8,6 +8,7 @@
 )]
 
 mod adopt;
+mod compose_suite;
 mod confine;
 mod depend;
 mod files;
