@@ -17,8 +17,8 @@ use kms_types::{
     AppId, Blob, BlockHash, ChainAddress, ChainId, KeyEpoch, KmsIdentity, ProvenBlock, ReportData, UnixTime,
 };
 use kms_wire::{
-    AppKeysResponse, ChallengeResponse, Decision, EpochIdentity, Evidence, LogPosition, Problem,
-    ReleaseTranscript, SignedTreeHead,
+    AppKeysResponse, CertificateRequest, CertificateResponse, ChallengeResponse, Decision, EpochIdentity,
+    Evidence, LeaseResponse, LeaseTranscript, LogPosition, Problem, ReleaseTranscript, SignedTreeHead,
 };
 use rustls::{
     ServerConfig,
@@ -36,6 +36,8 @@ pub(crate) const CHAIN: u64 = 31337;
 pub(crate) const CONTRACT: [u8; 20] = [0xc0; 20];
 
 type Spoil = Box<dyn Fn(&mut AppKeysResponse, &VerifiedEvidence) + Send + Sync>;
+type SpoilLease = Box<dyn Fn(&mut LeaseResponse, &VerifiedEvidence) + Send + Sync>;
+type SpoilChain = Box<dyn Fn(&mut CertificateResponse, &VerifiedEvidence) + Send + Sync>;
 
 /// What this KMS does wrong.
 #[derive(Default)]
@@ -44,6 +46,10 @@ pub(crate) enum Fault {
     None,
     /// Changes the signed answer.
     Answer(Spoil),
+    /// Changes the signed lease.
+    Lease(SpoilLease),
+    /// Changes the issued chain.
+    Chain(SpoilChain),
     /// Names another KMS with its challenge.
     Challenge(KmsIdentity),
     /// Refuses.
@@ -106,6 +112,8 @@ impl Kms {
         let router = Router::new()
             .route("/v1/challenges", post(challenge))
             .route("/v1/app-keys", post(app_keys))
+            .route("/v1/leases", post(leases))
+            .route("/v1/certificates", post(certificates))
             .with_state(node);
         let runtime = Runtime::new().unwrap();
         let tcp = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
@@ -136,6 +144,12 @@ impl Kms {
 /// Signs an answer again after it was changed, as a KMS that lies would.
 pub(crate) fn sign(answer: &mut AppKeysResponse, keys: &EpochKeys, report_data: &ReportData) {
     let digest = ReleaseTranscript::digest(report_data, answer);
+    answer.signature = Blob::new(keys.sign_prehash(&digest).unwrap().to_vec()).unwrap();
+}
+
+/// Signs a lease again after it was changed, as a KMS that lies would.
+pub(crate) fn sign_lease(answer: &mut LeaseResponse, keys: &EpochKeys, report_data: &ReportData) {
+    let digest = LeaseTranscript::digest(report_data, answer);
     answer.signature = Blob::new(keys.sign_prehash(&digest).unwrap().to_vec()).unwrap();
 }
 
@@ -233,8 +247,40 @@ async fn app_keys(State(node): State<Arc<Node>>, Json(evidence): Json<Evidence>)
     }
 }
 
+async fn leases(State(node): State<Arc<Node>>, Json(evidence): Json<Evidence>) -> Response {
+    let given = node.verified(&evidence, Purpose::Lease).and_then(|verified| {
+        let (decision, log) = node.decided(&verified);
+        let mut answer = kms_protocol::lease(&verified, decision, log, NOW, 300)?;
+        if let Fault::Lease(spoil) = &node.fault {
+            spoil(&mut answer, &verified);
+        }
+        Ok(answer)
+    });
+    match given {
+        Ok(answer) => Json(answer).into_response(),
+        Err(refusal) => problem(&refusal.problem()),
+    }
+}
+
+async fn certificates(State(node): State<Arc<Node>>, Json(request): Json<CertificateRequest>) -> Response {
+    let given = kms_protocol::check_request(&request)
+        .and_then(|()| node.verified(&request.evidence, Purpose::Certificate))
+        .and_then(|verified| {
+            let (decision, log) = node.decided(&verified);
+            let mut answer = kms_protocol::certificate(&verified, &request, decision, &log, NOW, 3600)?;
+            if let Fault::Chain(spoil) = &node.fault {
+                spoil(&mut answer, &verified);
+            }
+            Ok(answer)
+        });
+    match given {
+        Ok(answer) => Json(answer).into_response(),
+        Err(refusal) => problem(&refusal.problem()),
+    }
+}
+
 impl Node {
-    fn release(&self, evidence: &Evidence) -> Result<AppKeysResponse, Refusal> {
+    fn verified(&self, evidence: &Evidence, purpose: Purpose) -> Result<VerifiedEvidence, Refusal> {
         let platform = platform();
         let collateral = Collateral::from_json(&platform.collateral(NOW).unwrap().to_json().unwrap())?;
         let fresh = self.challenges.check(evidence.challenge.as_bytes(), NOW)?;
@@ -244,14 +290,17 @@ impl Node {
             NOW,
             &TrustRoots::new([platform.root()]),
         )?;
-        let verified = VerifiedEvidence::bind(
+        VerifiedEvidence::bind(
             &td,
             evidence,
-            Purpose::AppKeys,
+            purpose,
             self.keys.clone(),
             fresh,
             ConfigIdPolicy::RequireBinding,
-        )?;
+        )
+    }
+
+    fn decided(&self, verified: &VerifiedEvidence) -> (Decision, LogPosition) {
         let decision = decision();
         let root = [3; 32];
         let signed = self.keys.sign_log(&SignedTreeHead::signed_bytes(1, &root, NOW));
@@ -265,6 +314,12 @@ impl Node {
                 signature: Blob::new(signed.to_vec()).unwrap(),
             },
         };
+        (decision, log)
+    }
+
+    fn release(&self, evidence: &Evidence) -> Result<AppKeysResponse, Refusal> {
+        let verified = self.verified(evidence, Purpose::AppKeys)?;
+        let (decision, log) = self.decided(&verified);
         let mut answer = release(&verified, decision, log, AppId::ZERO, &mut rand::rng())?;
         if let Fault::Answer(spoil) = &self.fault {
             spoil(&mut answer, &verified);

@@ -8,6 +8,7 @@
 
 mod guest;
 mod kms;
+mod leases;
 mod on_chain;
 mod release;
 mod replay;
