@@ -8,6 +8,7 @@ mod error;
 mod prelude;
 mod script;
 mod supervisor;
+mod unfit;
 mod view;
 
 pub use bash::BashApp;
@@ -18,6 +19,7 @@ pub use prelude::pre_launch;
 pub(crate) use script::private_file;
 pub use script::{Script, ScriptEnvironment, ScriptLog};
 pub use supervisor::{AppPhase, AppState, Prelude, Supervisor, Wanted};
+pub use unfit::UnfitApp;
 pub use view::{ContainerView, LogItem, LogRequest, LogStream};
 
 use std::{future::Future, pin::Pin};

@@ -2,7 +2,7 @@
 
 use super::{RunError, RunOptions};
 use crate::{
-    app::{App, BashApp, ComposeApp, Prelude, pre_launch, read_environment},
+    app::{App, AppError, BashApp, ComposeApp, Prelude, UnfitApp, pre_launch, read_environment},
     config::Config,
     events::Events,
     facts::{Facts, Public, runner_name},
@@ -148,7 +148,17 @@ impl Guest {
                 grace,
             )),
             Runner::DockerCompose => {
-                Arc::new(ComposeApp::new(self, config, log_writer.clone(), events.clone())?)
+                match ComposeApp::new(self, config, log_writer.clone(), events.clone()) {
+                    Ok(app) => Arc::new(app),
+                    // Its operator asks the agent why; one that is not there has no answer.
+                    Err(AppError::Document { what, reason }) => {
+                        return Ok(AppParts {
+                            app: Arc::new(UnfitApp::new(what, reason)),
+                            prelude: None,
+                        });
+                    }
+                    Err(error) => return Err(error.into()),
+                }
             }
         };
         let bound = config.scripts.pre_launch_timeout_s;

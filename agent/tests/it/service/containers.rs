@@ -113,14 +113,21 @@ async fn g6_an_image_that_may_change_is_refused_unless_the_measured_document_all
     let lab = Lab::start().await;
     let mut document = compose(&sleepers(1));
     document["allow_mutable_images"] = json!(false);
-    let output = lab.guest(&document, &[]).command(&[]).output().unwrap();
-    let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(!output.status.success());
-    assert!(text.contains("@sha256") && text.contains(IMAGE), "{text}");
+    let told = refusal(&lab.guest(&document, &[])).await;
+    assert!(told.contains("@sha256") && told.contains(IMAGE), "{told}");
     let unsupported = compose("services:\n  a:\n    image: x/y:1\n    build: .\n");
-    let output = lab.guest(&unsupported, &[]).command(&[]).output().unwrap();
-    let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(text.contains("build") && text.contains("4"), "{text}");
+    let told = refusal(&lab.guest(&unsupported, &[])).await;
+    assert!(told.contains("build") && told.contains('4'), "{told}");
+}
+
+/// Why an app cannot be run, as its operator is told.
+async fn refusal(guest: &Prepared) -> String {
+    let mut agent = guest.start(&[]);
+    let status = agent.until_phase("failed").await;
+    assert!(status["app"]["advice"].is_string());
+    assert!(agent.containers().await.is_empty());
+    agent.terminate().await;
+    status["app"]["message"].as_str().unwrap().to_owned()
 }
 
 #[tokio::test]
