@@ -137,9 +137,14 @@ pub fn check(document: &[u8], machine: &Machine) -> Result<HostDocument, SetupEr
     Ok(document)
 }
 
-/// The hand-over of a run that came to its end before.
+/// The hand-over of a run that came to its end before. What an earlier boot left is taken away first: a folder of the boot that
+/// outlived it would show the agent keys and a hand-over of a boot that is over.
 fn done_before(document: &HostDocument, effects: &mut dyn Effects) -> Result<Option<HandOver>, SetupError> {
     let found = (|| {
+        if measure::untouched(effects)? {
+            effects.forget_earlier_boot()?;
+            return Ok(None);
+        }
         if !measure::completed(effects)? {
             return Ok(None);
         }

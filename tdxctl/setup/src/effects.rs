@@ -136,12 +136,17 @@ pub trait Effects {
     /// # Errors
     /// When the network cannot be brought up.
     fn network(&mut self, document: &HostDocument) -> Result<String, StageError>;
-    /// The hand-over of an earlier run of this boot.
+    /// Takes away what an earlier boot left in the folder of the boot.
+    ///
+    /// # Errors
+    /// When it cannot be taken away.
+    fn forget_earlier_boot(&mut self) -> Result<(), StageError>;
+    /// The hand-over of an earlier run of this boot, whose log is complete; put in its place if only that was missing.
     ///
     /// # Errors
     /// When it is there and cannot be read.
     fn earlier_handover(&mut self) -> Result<Option<HandOver>, StageError>;
-    /// Leaves everything for the agent, the hand-over last.
+    /// Leaves everything for the agent, the hand-over beside its place.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -152,4 +157,9 @@ pub trait Effects {
         keys: &GuestKeys,
         handover: &HandOver,
     ) -> Result<(), StageError>;
+    /// Puts the hand-over in its place: the agent may start.
+    ///
+    /// # Errors
+    /// When it cannot be put there.
+    fn publish(&mut self) -> Result<(), StageError>;
 }

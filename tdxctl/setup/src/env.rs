@@ -164,7 +164,7 @@ fn launch_token(document: &HostDocument, environment: &Environment) -> Result<()
     };
     let actual = environment
         .value(NAME)
-        .map(|token| Sha256::digest(token.expose()));
+        .map(|token| Sha256::digest([b"dstack-launch-token/v1:", token.expose().as_bytes()].concat()));
     if actual.is_some_and(|actual| holds(&expected, &actual)) {
         return Ok(());
     }

@@ -16,7 +16,7 @@ use std::{
     fs,
     io::Write,
     os::unix::fs::DirBuilderExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     time::{Duration, SystemTime},
 };
@@ -76,6 +76,7 @@ impl Guest {
             .map_err(|error| {
                 StageError::could_not_ask(format!("{}: {error}", options.paths.run().display()), DISK_ADVICE)
             })?;
+        remove_unfinished(options.paths.run())?;
         Ok(Self {
             options,
             td,
@@ -182,6 +183,11 @@ impl Guest {
         })
     }
 
+    /// Where the finished hand-over waits until the log is complete.
+    fn waiting(&self) -> PathBuf {
+        self.options.paths.run().join("handover.next.json")
+    }
+
     fn stored(&self, name: &str) -> Result<PathBuf, StageError> {
         let folder = self.storage.as_ref().ok_or_else(|| {
             StageError::refused(
@@ -191,6 +197,31 @@ impl Guest {
         })?;
         Ok(inside(folder, name))
     }
+}
+
+fn remove(path: &Path) -> Result<(), StageError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(StageError::could_not_ask(
+            format!("{}: {error}", path.display()),
+            DISK_ADVICE,
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// K4: a file that was being written when setup was killed may hold a secret; nothing else would ever take it away.
+fn remove_unfinished(folder: &Path) -> Result<(), StageError> {
+    let failed = |error: std::io::Error| {
+        StageError::could_not_ask(format!("{}: {error}", folder.display()), DISK_ADVICE)
+    };
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        let name = path.file_name().unwrap_or_default();
+        if name.as_encoded_bytes().starts_with(b".new-") {
+            remove(&path)?;
+        }
+    }
+    Ok(())
 }
 
 /// A scalar of secp256k1, by rejection.
@@ -209,6 +240,10 @@ fn no_keys(error: PoolError) -> StageError {
     let (text, advice) = (chain(&error), error.advice());
     match &error {
         PoolError::Addresses { .. } => StageError::malformed(text, advice),
+        // G3: somebody else than the KMS spoke, or what it said does not hold; that is no silence.
+        PoolError::NoAnswer { failures } if failures.iter().any(|one| !one.error.could_not_ask()) => {
+            StageError::refused(text, advice)
+        }
         error if error.could_not_ask() => StageError::could_not_ask(text, advice),
         _ => StageError::refused(text, advice),
     }
@@ -359,6 +394,10 @@ impl Effects for Guest {
     }
 
     fn earlier_handover(&mut self) -> Result<Option<HandOver>, StageError> {
+        let paths = &self.options.paths;
+        if paths.handover().symlink_metadata().is_err() && self.waiting().symlink_metadata().is_ok() {
+            self.publish()?;
+        }
         match self.options.paths.read_handover() {
             Ok(handover) => Ok(Some(handover)),
             Err(error) if error.is_missing() => Ok(None),
@@ -377,6 +416,32 @@ impl Effects for Guest {
         write_private(&paths.app_compose(), app_compose).map_err(disk)?;
         write_private(&paths.env(), env).map_err(disk)?;
         paths.write_keys(keys).map_err(disk)?;
-        paths.write_handover(handover).map_err(disk)
+        let text = serde_json::to_vec_pretty(handover)
+            .map_err(|error| StageError::refused(error.to_string(), "this is a fault of the guest"))?;
+        write_private(&self.waiting(), &text).map_err(disk)
+    }
+
+    fn publish(&mut self) -> Result<(), StageError> {
+        let paths = &self.options.paths;
+        fs::rename(self.waiting(), paths.handover())
+            .and_then(|()| fs::File::open(paths.run()))
+            .and_then(|folder| folder.sync_all())
+            .map_err(|error| {
+                StageError::could_not_ask(format!("{}: {error}", paths.handover().display()), DISK_ADVICE)
+            })
+    }
+
+    fn forget_earlier_boot(&mut self) -> Result<(), StageError> {
+        let paths = &self.options.paths;
+        for path in [
+            paths.handover(),
+            self.waiting(),
+            paths.app_keys(),
+            paths.env(),
+            paths.app_compose(),
+        ] {
+            remove(&path)?;
+        }
+        Ok(())
     }
 }

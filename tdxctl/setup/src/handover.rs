@@ -39,5 +39,7 @@ pub(crate) fn hand_over(
     effects.hand_over(&document.app_compose, &env, &keys.agent, &handover)?;
     // B5: after this event the KMS gives no keys to this boot; so nothing may be missing by now.
     measure::record_once(effects, "system-ready", &[])?;
+    // B5: an agent that started on a hand-over before the event would be an app that can still ask for keys.
+    effects.publish()?;
     Ok(handover)
 }

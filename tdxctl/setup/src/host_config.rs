@@ -9,8 +9,8 @@ const TAG: &[u8] = b"kedge/host-config/v1";
 /// Hash of the host's inputs.
 ///
 /// Every part is LP (u32 big-endian length, then bytes), every list its u32 count first. Left out: what the log or MRCONFIGID
-/// has already (compose document, app id, seed by way of the instance id), what is authenticated by its own cryptography (the
-/// environment, the catalogue by the image proof) and the KMS identity, which the `key-provider` event names.
+/// has already (compose document, app id, seed by way of the instance id), what is authenticated by its own cryptography (an
+/// environment of version 2, the catalogue by the image proof).
 // G2: a host that changes one of these changes a register that every verifier sees.
 pub fn host_config_hash(document: &HostDocument) -> HostConfigHash {
     let mut hash = Sha256::new();
@@ -32,7 +32,27 @@ pub fn host_config_hash(document: &HostDocument) -> HostConfigHash {
         list(&mut hash, mirrors.iter());
     }
     list(&mut hash, document.registries.insecure.iter());
+    identity(&mut hash, document);
+    // G2: nobody signs an environment of version 1; the register is where an exchanged one shows.
+    let unsigned = document.encrypted_env.as_ref().filter(|env| env.version == 1);
+    count(&mut hash, usize::from(unsigned.is_some()));
+    if let Some(env) = unsigned {
+        part(&mut hash, &env.data);
+    }
     HostConfigHash::new(hash.finalize().into())
+}
+
+/// Of the KMS, `key-provider` names the CA alone.
+fn identity(hash: &mut Sha256, document: &HostDocument) {
+    count(hash, usize::from(document.kms_identity.is_some()));
+    if let Some(identity) = &document.kms_identity {
+        part(hash, &identity.key_epoch.0.to_be_bytes());
+        part(hash, identity.kms_identity.as_ref());
+        part(hash, identity.k256_public_key.as_bytes());
+        part(hash, identity.hpke_public_key.as_bytes());
+        part(hash, identity.log_public_key.as_bytes());
+        part(hash, identity.ca_certificate.as_bytes());
+    }
 }
 
 fn count(hash: &mut Sha256, count: usize) {

@@ -60,6 +60,11 @@ pub(crate) fn record_once(
     }
 }
 
+/// True when nothing of a boot is recorded: this TD was just started.
+pub(crate) fn untouched(effects: &mut dyn Effects) -> Result<bool, StageError> {
+    Ok(runtime(&effects.event_log()?).is_empty())
+}
+
 /// True when the boot was completed before.
 pub(crate) fn completed(effects: &mut dyn Effects) -> Result<bool, StageError> {
     let log = effects.event_log()?;

@@ -29,13 +29,9 @@ pub(crate) fn check(
     if requirements
         .gpu_policy
         .as_ref()
-        .is_some_and(|policy| policy.attest_gpu)
+        .is_some_and(|policy| policy.attest_gpu || policy.rego.is_some())
     {
-        return Err(unmet(
-            "gpu_policy.attest_gpu",
-            "a GPU that can be attested",
-            "none",
-        ));
+        return Err(unmet("gpu_policy", "a GPU that can be attested", "none"));
     }
     // G4: a plain folder can be set back by the host, and nothing would show it.
     if requirements.rollback == Some(Rollback::Detect) && !encrypted {
