@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Blueprint, Connection, DevicePlan, environment, health, mounts};
 use crate::config::RuntimeConfig;
-use crate::engine::{Dependency, Need, Restart};
+use crate::engine::{Dependency, Need, Restart, RestartWhen as When};
 use crate::error::RuntimeError;
 use crate::image::Image;
 use crate::logs::LogSettings;
@@ -85,7 +85,7 @@ fn one(
         hostname,
         domainname: service.domainname.as_ref().map(ToString::to_string),
         mounts: mounts::resolve(context, &id, name, service, &image.volumes)?,
-        connection: connection(context, name, service, &id),
+        connection: connection(context, name, service, &id)?,
         cap_add: service
             .cap_add
             .iter()
@@ -181,20 +181,51 @@ fn cwd(service: &Service, image: &Image) -> String {
         .unwrap_or_else(|| "/".to_owned())
 }
 
-fn connection(context: &Context<'_>, name: &str, service: &Service, id: &str) -> Connection {
-    match &service.network_mode {
+fn connection(
+    context: &Context<'_>,
+    name: &str,
+    service: &Service,
+    id: &str,
+) -> Result<Connection, RuntimeError> {
+    Ok(match &service.network_mode {
         NetworkMode::None => Connection::Alone,
         NetworkMode::Host => Connection::Host,
         NetworkMode::Service(other) => {
-            let first = context
-                .project
-                .services
-                .get(other)
-                .map(|of| container_id(context, other.as_str(), of, 1));
-            Connection::Of(first.unwrap_or_default())
+            let first = context.project.services.get(other);
+            Connection::Of(
+                first
+                    .map(|of| container_id(context, other.as_str(), of, 1))
+                    .unwrap_or_default(),
+            )
         }
-        NetworkMode::Bridges => Connection::Bridges(wishes(context, name, service, id)),
+        NetworkMode::Bridges => {
+            service
+                .networks
+                .keys()
+                .try_for_each(|network| check_gateway(context, name, network.as_str()))?;
+            Connection::Bridges(wishes(context, name, service, id))
+        }
+    })
+}
+
+/// The bridge has the first address of its subnet: that is where the resolver listens.
+fn check_gateway(context: &Context<'_>, service: &str, network: &str) -> Result<(), RuntimeError> {
+    let ipam = context
+        .project
+        .networks
+        .get(network)
+        .and_then(|network| network.ipam.as_ref());
+    let Some((subnet, gateway)) = ipam.and_then(|ipam| Some((ipam.subnet, ipam.gateway?))) else {
+        return Ok(());
+    };
+    if u32::from(gateway) == u32::from(subnet.address()).saturating_add(1) {
+        return Ok(());
     }
+    Err(RuntimeError::Unsupported {
+        service: service.to_owned(),
+        what: format!("gateway {gateway} of network {network}"),
+        reason: format!("the gateway is the first address of {subnet}; leave the key out"),
+    })
 }
 
 fn wishes(context: &Context<'_>, name: &str, service: &Service, id: &str) -> Wishes {
@@ -279,11 +310,13 @@ fn stop_signal(service: &Service, image: &Image) -> u32 {
 }
 
 fn restart(policy: &RestartPolicy) -> Restart {
-    match policy.when {
-        RestartWhen::Never => Restart::No,
-        RestartWhen::OnFailure => Restart::OnFailure(policy.max_attempts),
-        RestartWhen::Always | RestartWhen::UnlessStopped => Restart::Always,
-    }
+    let when = match policy.when {
+        RestartWhen::Never => When::Never,
+        RestartWhen::OnFailure => When::OnFailure,
+        // Only the project as a whole is stopped here, and then nothing is started again.
+        RestartWhen::Always | RestartWhen::UnlessStopped => When::Always,
+    };
+    Restart { when, most: policy.max_attempts }
 }
 
 fn depends(context: &Context<'_>, service: &Service) -> Vec<Dependency> {

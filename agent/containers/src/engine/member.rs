@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::backoff::Backoff;
 use super::health::{Health, HealthState};
-use super::{Desired, Need, Now, Restart};
+use super::{Desired, Need, Now, RestartWhen};
 
 /// Where a container is in its life.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,15 +85,16 @@ impl Member {
         };
         self.exit = Some((code, oom));
         self.health = None;
-        let again = match self.desired.restart {
-            Restart::No => false,
-            Restart::Always => true,
-            Restart::OnFailure(most) => code != 0 && most.is_none_or(|most| self.restarts < most),
+        let policy = self.desired.restart;
+        let wanted = match policy.when {
+            RestartWhen::Never => false,
+            RestartWhen::Always => true,
+            RestartWhen::OnFailure => code != 0,
         };
+        let again = wanted && policy.most.is_none_or(|most| self.restarts < most);
+        let wait = self.backoff.after(ran);
         self.phase = if again {
-            Phase::Backoff {
-                until: now + self.backoff.after(ran),
-            }
+            Phase::Backoff { until: now + wait }
         } else {
             Phase::Exited
         };

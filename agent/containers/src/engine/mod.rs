@@ -6,6 +6,8 @@ pub(crate) mod health;
 pub(crate) mod machine;
 mod member;
 pub(crate) mod plan;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
@@ -14,13 +16,21 @@ pub(crate) type Id = String;
 
 /// When to start a container again after it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Restart {
-    /// Never.
-    No,
-    /// Whatever its exit code.
+pub(crate) struct Restart {
+    pub(crate) when: RestartWhen,
+    /// Most starts after the first.
+    pub(crate) most: Option<u32>,
+}
+
+/// Which ends lead to another start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RestartWhen {
+    /// None.
+    Never,
+    /// All.
     Always,
-    /// When its exit code is not zero, at most so often when a number is given.
-    OnFailure(Option<u32>),
+    /// Those with a code that is not zero.
+    OnFailure,
 }
 
 /// What must be true of another container first.
