@@ -198,33 +198,7 @@ fn connection(
                     .unwrap_or_default(),
             )
         }
-        NetworkMode::Bridges => {
-            service
-                .networks
-                .keys()
-                .try_for_each(|network| check_gateway(context, name, network.as_str()))?;
-            Connection::Bridges(wishes(context, name, service, id))
-        }
-    })
-}
-
-/// The bridge has the first address of its subnet: that is where the resolver listens.
-fn check_gateway(context: &Context<'_>, service: &str, network: &str) -> Result<(), RuntimeError> {
-    let ipam = context
-        .project
-        .networks
-        .get(network)
-        .and_then(|network| network.ipam.as_ref());
-    let Some((subnet, gateway)) = ipam.and_then(|ipam| Some((ipam.subnet, ipam.gateway?))) else {
-        return Ok(());
-    };
-    if u32::from(gateway) == u32::from(subnet.address()).saturating_add(1) {
-        return Ok(());
-    }
-    Err(RuntimeError::Unsupported {
-        service: service.to_owned(),
-        what: format!("gateway {gateway} of network {network}"),
-        reason: format!("the gateway is the first address of {subnet}; leave the key out"),
+        NetworkMode::Bridges => Connection::Bridges(wishes(context, name, service, id)),
     })
 }
 
@@ -316,7 +290,10 @@ fn restart(policy: &RestartPolicy) -> Restart {
         // Only the project as a whole is stopped here, and then nothing is started again.
         RestartWhen::Always | RestartWhen::UnlessStopped => When::Always,
     };
-    Restart { when, most: policy.max_attempts }
+    Restart {
+        when,
+        most: policy.max_attempts,
+    }
 }
 
 fn depends(context: &Context<'_>, service: &Service) -> Vec<Dependency> {

@@ -337,9 +337,9 @@ impl Ops {
 fn already_there(error: &RuntimeError) -> bool {
     match error {
         RuntimeError::Containerd { code, message, .. } => {
-            *code == tonic::Code::AlreadyExists
-                || message.contains("file exists")
-                || message.contains("already exists")
+            // A shim that cannot start says nothing about the container: its folder is being made or removed meanwhile.
+            let words = ["file exists", "already exists", "failed to start shim"];
+            *code == tonic::Code::AlreadyExists || words.iter().any(|word| message.contains(word))
         }
         _ => false,
     }
