@@ -8,6 +8,8 @@
 
 mod corpus;
 mod document;
+mod properties;
 mod read;
 mod refuse;
 mod support;
+mod units;
