@@ -56,7 +56,7 @@ pub enum RuntimeError {
         image: String,
         /// Why.
         #[source]
-        source: ImageError,
+        source: Box<ImageError>,
     },
     /// A network could not be made.
     #[error("container {container}: network")]
@@ -139,7 +139,11 @@ impl RuntimeError {
 
     /// Whether asking again later may give another answer.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Unreachable { .. })
+        match self {
+            Self::Unreachable { .. } => true,
+            Self::Image { source, .. } => source.is_transient(),
+            _ => false,
+        }
     }
 
     /// The error and everything under it in one line.

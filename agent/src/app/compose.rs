@@ -10,11 +10,12 @@ use app_manifest::Environment;
 use compose_file::Project;
 use container_runtime::{
     ContainerStatus, LogEntry, Progress, Running, Runtime, RuntimeConfig, RuntimeError, SubnetPool,
+    images::RegistryConfig,
     logs::{LogQuery, Stream},
 };
 use futures::StreamExt;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -75,7 +76,10 @@ impl ComposeApp {
         let data = &guest.handover.storage.path;
         Ok(Self {
             project,
-            config: runtime_config(guest, config, log_writer),
+            config: RuntimeConfig {
+                registries: registries(guest, compose.allow_mutable_images),
+                ..runtime_config(guest, config, log_writer)
+            },
             folder: data.join("app"),
             environment,
             events,
@@ -125,6 +129,22 @@ fn runtime_config(guest: &Guest, config: &Config, log_writer: PathBuf) -> Runtim
             guest.paths.run().join("containers"),
             log_writer,
         )
+    }
+}
+
+/// Mirrors are the host's choice and answer for digests alone.
+fn registries(guest: &Guest, allow_mutable: bool) -> RegistryConfig {
+    let named = &guest.handover.registries;
+    RegistryConfig {
+        mirrors: named.mirrors.clone(),
+        // Over plain http whoever is on the way says what a tag names, and the host writes this list.
+        insecure: if allow_mutable {
+            BTreeSet::new()
+        } else {
+            named.insecure.iter().cloned().collect()
+        },
+        allow_mutable,
+        ..RegistryConfig::default()
     }
 }
 

@@ -89,7 +89,7 @@ impl Containerd {
         };
         let mut client = NamespacesClient::new(self.channel());
         accept(
-            deadline("create namespace", QUICK, client.create(request)).await,
+            deadline("create namespace", QUICK, client.create(self.request(request))).await,
             Code::AlreadyExists,
         )?;
         Ok(())

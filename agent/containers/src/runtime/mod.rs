@@ -154,14 +154,19 @@ impl Runtime {
                 service: service_name.to_string(),
                 image: reference.clone(),
             });
-            let image =
-                images::find(&self.client, &reference)
-                    .await
-                    .map_err(|source| RuntimeError::Image {
-                        service: service_name.to_string(),
-                        image: reference.clone(),
-                        source,
-                    })?;
+            let image = images::ensure(
+                &self.client,
+                &self.config.snapshotter,
+                &service.image,
+                &self.config.registries,
+                &|_| (),
+            )
+            .await
+            .map_err(|source| RuntimeError::Image {
+                service: service_name.to_string(),
+                image: reference.clone(),
+                source: Box::new(source),
+            })?;
             for blueprint in blueprint::build(&context, service_name.as_str(), service, &image)? {
                 let digest = blueprint.desired().digest;
                 all.insert(blueprint.id.clone(), (Arc::new(blueprint), digest));

@@ -37,6 +37,7 @@ impl Scene {
             PathBuf::from(env!("CARGO_BIN_EXE_container-log-writer")),
         );
         config.resolv_conf = path.join("resolv.conf");
+        config.registries.allow_mutable = true;
         std::fs::write(&config.resolv_conf, "").unwrap();
         Self {
             folder,

@@ -12,6 +12,7 @@ mod compose_suite;
 mod confine;
 mod depend;
 mod files;
+mod images;
 mod lab;
 mod logs;
 mod network;
