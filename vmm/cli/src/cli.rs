@@ -70,6 +70,10 @@ pub enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS")]
         arguments: Vec<std::ffi::OsString>,
     },
+    /// Runs an app from a docker-compose file on this machine: the guest's own programs, a software TD, real containers.
+    Deploy(Box<Deploy>),
+    #[command(flatten)]
+    Instances(Instances),
     /// Shows the main job on a fresh network: keys released to a registered app, refused after revocation.
     Demo(Demo),
 }
@@ -357,4 +361,90 @@ pub struct Demo {
     /// Keep the network's folder, to look into.
     #[arg(long)]
     pub keep: bool,
+}
+
+/// `kedge deploy`
+#[derive(Debug, Args)]
+pub struct Deploy {
+    /// The docker-compose file.
+    #[arg(value_name = "FILE", default_value = "docker-compose.yml")]
+    pub file: PathBuf,
+    /// Name of the instance [default: the file's own, or that of its folder].
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// The app's environment, NAME=VALUE a line: encrypted to the app's key and signed by you; the host only carries it.
+    #[arg(long, value_name = "FILE")]
+    pub env_file: Option<PathBuf>,
+    /// Image archive (OCI, or `docker save`) to bring along; may be repeated.
+    #[arg(long, value_name = "FILE")]
+    pub image_archive: Vec<PathBuf>,
+    /// Accept images without a digest. The compose hash shows it.
+    #[arg(long)]
+    pub allow_mutable_images: bool,
+    /// Let anyone read the app's logs on its public page.
+    #[arg(long)]
+    pub public_logs: bool,
+    /// Let anyone read the machine's figures on its public page.
+    #[arg(long)]
+    pub public_sysinfo: bool,
+    /// Seconds the app goes on after it lost its lease.
+    #[arg(long, value_name = "SECONDS")]
+    pub grace: Option<u32>,
+    /// Seconds to wait until the app is up.
+    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+    pub timeout: u64,
+    #[command(flatten)]
+    pub target: Target,
+}
+
+/// What can be done with instances.
+#[derive(Debug, Subcommand)]
+pub enum Instances {
+    /// Lists instances.
+    Ps,
+    /// Shows log lines of an instance.
+    Logs {
+        /// The instance.
+        name: String,
+        /// Only of this service.
+        service: Option<String>,
+        /// Go on with lines as they are written.
+        #[arg(short, long)]
+        follow: bool,
+        /// Only the last so many.
+        #[arg(long, value_name = "N")]
+        tail: Option<usize>,
+    },
+    /// Shows everything about an instance.
+    Inspect {
+        /// The instance.
+        name: String,
+    },
+    /// Boots a stopped instance, or boots a running one again. Its data and keys stay.
+    Start {
+        /// The instance.
+        name: String,
+        /// Seconds to wait until the app is up.
+        #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+        timeout: u64,
+    },
+    /// Stops an instance; its data stays.
+    Stop {
+        /// The instance.
+        name: String,
+    },
+    /// Removes an instance with its data.
+    Rm {
+        /// The instance.
+        name: String,
+        /// Really.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Runs an instance in the foreground (what `deploy` starts in the background).
+    #[command(hide = true, name = "instance-run")]
+    Run {
+        /// The instance.
+        name: String,
+    },
 }

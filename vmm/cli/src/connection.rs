@@ -167,6 +167,14 @@ pub(crate) enum Effect {
     Restriction,
 }
 
+/// The app owner's key, for what is signed off the chain.
+///
+/// # Errors
+/// When no network runs, or the key cannot be used.
+pub(crate) fn owner_key(state: &Path, target: &Target) -> Result<PrivateKeySigner> {
+    key(state, target, Role::AppOwner, target.rpc.is_none())
+}
+
 fn key(state: &Path, target: &Target, role: Role, dev: bool) -> Result<PrivateKeySigner> {
     if let Some(name) = &target.key_env {
         // Neither the name nor the cause is repeated: the one may be the key itself in the wrong place, and the other

@@ -11,6 +11,7 @@ mod connection;
 mod decision;
 mod decisions;
 mod demo;
+mod deploy;
 mod dev;
 pub mod exit;
 mod history;
@@ -48,6 +49,8 @@ pub async fn run(cli: Cli) -> Result<()> {
             what: None,
             arguments,
         } => verify::run(arguments, cli.json),
+        Command::Deploy(asked) => deploy::run(&cli.state, &asked, &output).await,
+        Command::Instances(command) => deploy::instances(&cli.state, command, &output).await,
         Command::Demo(options) => demo::run(&options, &output).await,
     }
 }

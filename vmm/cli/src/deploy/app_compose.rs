@@ -1,0 +1,95 @@
+//! app-compose.json from a docker-compose file: what the owner allows on-chain and the guest measures.
+//!
+//! Refuses a compose file with anything the guest would refuse, with every line that is wrong, and images that may change.
+
+use super::environment::Variables;
+use crate::{cli::Deploy, exit::Refused};
+use anyhow::{Context, Result, bail};
+use app_manifest::AppManifest;
+use compose_file::Project;
+use kms_types::{ChainAddress, KmsIdentity};
+use serde_json::json;
+use std::{fs::File, io::Read, path::Path};
+
+/// Reads the compose file.
+///
+/// # Errors
+/// When it cannot be read, is too long, or is no text.
+pub(super) fn read(file: &Path) -> Result<String> {
+    let mut text = String::new();
+    File::open(file)
+        .and_then(|file| {
+            file.take(compose_file::MAX_FILE as u64 + 1)
+                .read_to_string(&mut text)
+        })
+        .with_context(|| format!("compose file {}", file.display()))?;
+    if text.len() > compose_file::MAX_FILE {
+        bail!(
+            "compose file {}: expected at most {} bytes, got more",
+            file.display(),
+            compose_file::MAX_FILE
+        );
+    }
+    Ok(text)
+}
+
+/// Reads it as the guest will.
+///
+/// # Errors
+/// Everything the guest would refuse.
+pub(super) fn project(file: &Path, text: &str, env: &Variables, mutable: bool) -> Result<Project> {
+    let value = |name: &str| env.value(name);
+    let project = compose_file::parse(text.as_bytes(), &value)
+        .map_err(|error| Refused(format!("{}:\n{error}", file.display())))?;
+    let loose: Vec<String> = project
+        .mutable_images()
+        .map(|(service, image)| format!("{service}: {image}"))
+        .collect();
+    // G6: said here, before anything is paid for on-chain; the guest would refuse it too.
+    if !mutable && !loose.is_empty() {
+        return Err(Refused(format!(
+            "images: expected each with @sha256:…, got {}: name the digest, or say --allow-mutable-images, which the compose hash shows",
+            loose.join(", ")
+        ))
+        .into());
+    }
+    Ok(project)
+}
+
+/// What the document is made of.
+pub(super) struct Parts<'a> {
+    pub(super) name: &'a str,
+    pub(super) text: &'a str,
+    pub(super) kms: KmsIdentity,
+    pub(super) env: &'a Variables,
+    pub(super) signer: ChainAddress,
+    pub(super) asked: &'a Deploy,
+}
+
+/// The document. The same parts give the same bytes, so that a second deploy of the same file is the same app.
+///
+/// # Errors
+/// When a guest would refuse it, or a name may not be in an environment.
+pub(super) fn write(parts: &Parts<'_>) -> Result<String> {
+    let mut document = json!({
+        "manifest_version": 2,
+        "name": parts.name,
+        "runner": "docker-compose",
+        "docker_compose_file": parts.text,
+        "key_provider": "kms",
+        "key_provider_id": hex::encode(parts.kms.as_ref()),
+        "allowed_envs": parts.env.names(),
+        "env_signers": [parts.signer],
+        "public_logs": parts.asked.public_logs,
+        "public_sysinfo": parts.asked.public_sysinfo,
+    });
+    if parts.asked.allow_mutable_images {
+        document["allow_mutable_images"] = true.into();
+    }
+    if let Some(grace) = parts.asked.grace {
+        document["lease_grace_s"] = grace.into();
+    }
+    let text = serde_json::to_string_pretty(&document)?;
+    AppManifest::parse(text.as_bytes()).map_err(|error| Refused(error.to_string()))?;
+    Ok(text)
+}

@@ -1,0 +1,127 @@
+//! `kedge deploy` and what goes with it: an app from a docker-compose file, on this machine, without a VM (sim-process). The
+//! guest's own programs run against a software TD; only the hardware is missing, and with it every protection.
+
+mod app_compose;
+mod chain;
+mod control;
+mod environment;
+mod images;
+mod instance;
+mod show;
+mod supervisor;
+mod wait;
+
+use crate::{
+    cli::{Deploy, Instances},
+    exit::Refused,
+    output::Output,
+};
+use anyhow::{Context, Result, bail};
+use instance::{Instance, Record};
+use std::{path::Path, time::Instant};
+
+/// Deploys a compose file: on-chain, then on this machine.
+///
+/// # Errors
+/// When the file, the chain, the KMS or the machine gives a reason not to.
+pub(crate) async fn run(state: &Path, asked: &Deploy, output: &Output) -> Result<()> {
+    let started = Instant::now();
+    let network = crate::dev::running(state)?;
+    let text = app_compose::read(&asked.file)?;
+    let env = environment::read(asked.env_file.as_deref())?;
+    let project = app_compose::project(&asked.file, &text, &env, asked.allow_mutable_images)?;
+    let name = instance::name(
+        asked.name.as_deref(),
+        project.name.as_ref().map(ToString::to_string),
+        &asked.file,
+    )?;
+    let instance = Instance::new(state, &name)?;
+    let mut record = match instance.record()? {
+        Some(record) => record,
+        None => Record::new(&name)?,
+    };
+    let identity = environment::kms_identity(&network).await?;
+    let owner = chain::Owner::open(state, asked).await?;
+    let document = app_compose::write(&app_compose::Parts {
+        name: &name,
+        text: &text,
+        kms: identity.kms_identity,
+        env: &env,
+        signer: owner.address(),
+        asked,
+    })?;
+    let app = owner.allow(record.app_id, &document, output).await?;
+    record.app_id = Some(app);
+    record.images = images::keep(&instance, &asked.image_archive)?;
+    // The next version is on disk before it is used: a number once signed is never signed again for other contents.
+    record.env_version += 1;
+    instance.save(&record)?;
+    let encrypted = environment::encrypt(&environment::Sealing {
+        network: &network,
+        app,
+        document: &document,
+        version: record.env_version,
+        key: owner.key(),
+        env: &env,
+        identity: &identity,
+    })
+    .await?;
+    instance.write_document(&instance::document(
+        &network, &record, &document, encrypted, &identity, state,
+    )?)?;
+    supervisor::restart(state, &instance, output).await?;
+    wait::until_up(&instance, &name, asked.timeout, output).await?;
+    show::deployed(&instance, &name, started.elapsed(), output).await
+}
+
+/// Lists, shows, starts, stops and removes instances.
+///
+/// # Errors
+/// When there is no such instance, or it does not answer.
+pub(crate) async fn instances(state: &Path, command: Instances, output: &Output) -> Result<()> {
+    match command {
+        Instances::Ps => show::list(state, output).await,
+        Instances::Logs {
+            name,
+            service,
+            follow,
+            tail,
+        } => {
+            let instance = existing(state, &name)?;
+            show::logs(&instance, service.as_deref(), follow, tail).await
+        }
+        Instances::Inspect { name } => show::inspect(&existing(state, &name)?, &name, output).await,
+        Instances::Start { name, timeout } => {
+            crate::dev::running(state)?;
+            let instance = existing(state, &name)?;
+            let started = Instant::now();
+            supervisor::restart(state, &instance, output).await?;
+            wait::until_up(&instance, &name, timeout, output).await?;
+            show::deployed(&instance, &name, started.elapsed(), output).await
+        }
+        Instances::Stop { name } => {
+            supervisor::stop(&existing(state, &name)?, output).await?;
+            output.result("stopped", &[("name", name.into()), ("running", false.into())]);
+            Ok(())
+        }
+        Instances::Rm { name, yes } => {
+            let instance = existing(state, &name)?;
+            if !yes {
+                bail!("{name}: its data, seed and environment would be gone for good: say --yes");
+            }
+            supervisor::stop(&instance, output).await?;
+            instance.remove()?;
+            output.result("removed", &[("name", name.into())]);
+            Ok(())
+        }
+        Instances::Run { name } => supervisor::run(state, &existing(state, &name)?).await,
+    }
+}
+
+fn existing(state: &Path, name: &str) -> Result<Instance> {
+    let instance = Instance::new(state, name)?;
+    match instance.record().with_context(|| name.to_owned())? {
+        Some(_) => Ok(instance),
+        None => Err(Refused(format!("there is no instance {name}: `kedge ps` lists them")).into()),
+    }
+}

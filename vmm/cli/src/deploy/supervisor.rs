@@ -1,0 +1,248 @@
+//! The supervisor of one instance: a background process that is its host. It holds a software TD, a private containerd, and the
+//! guest's own programs; when it goes, they go. What is in the folder is enough to start again.
+
+use super::instance::Instance;
+use crate::output::Output;
+use anvil_tests::{
+    OS_IMAGE,
+    process::{Process, Program},
+};
+use anyhow::{Context, Result, bail};
+use container_lab::{Containerd, Options};
+use kms_types::{ComposeHash, TdConfigId};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use soft_td::{PlatformConfig, PlatformSeed, SimImage, SoftPlatform, TdConfig, server::TdServer};
+use std::{
+    fs::{self, OpenOptions},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::Path,
+    process::{Command, Stdio},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// VM shape of the simulated image.
+const SHAPE: &str = "small";
+/// Namespace of the app's containers; containerd is the instance's own.
+const NAMESPACE: &str = "kedge";
+/// Time an app gets to end.
+const STOP: Duration = Duration::from_secs(30);
+const LOOK: Duration = Duration::from_millis(25);
+/// Pause before an agent that died is started again.
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// Whether an instance has a supervisor.
+///
+/// # Errors
+/// When its folder cannot be used.
+pub(super) fn alive(instance: &Instance) -> Result<bool> {
+    Ok(instance.lock()?.is_none())
+}
+
+/// Starts an instance, after stopping the one that runs.
+///
+/// # Errors
+/// When the old one does not stop or the new one cannot be started.
+pub(super) async fn restart(state: &Path, instance: &Instance, output: &Output) -> Result<()> {
+    container_lab::require("containerd", "containerd")?;
+    stop(instance, output).await?;
+    // What the last boot left would be taken for this one's.
+    let run = instance.paths().run().to_owned();
+    if run.exists() {
+        fs::remove_dir_all(&run).with_context(|| run.display().to_string())?;
+    }
+    instance.make()?;
+    let log = OpenOptions::new()
+        .create(true)
+        .truncate(true)
+        .write(true)
+        .mode(0o600)
+        .open(instance.log("supervisor"))?;
+    let name = instance.folder().file_name().context("name of the instance")?;
+    let mut child = Command::new(std::env::current_exe()?)
+        .arg("--state")
+        .arg(std::path::absolute(state)?)
+        .arg("instance-run")
+        .arg(name)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .spawn()
+        .context("start the supervisor")?;
+    let end = Instant::now() + STOP;
+    while !alive(instance)? {
+        if child.try_wait()?.is_some() || Instant::now() > end {
+            bail!(
+                "the supervisor did not start:\n{}",
+                anvil_tests::process::tail(&instance.log("supervisor"))
+            );
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    Ok(())
+}
+
+/// Stops an instance, its app in good order first. Nothing when it does not run.
+///
+/// # Errors
+/// When it does not stop in time.
+pub(super) async fn stop(instance: &Instance, output: &Output) -> Result<()> {
+    if !alive(instance)? {
+        return Ok(());
+    }
+    let pid = fs::read_to_string(instance.folder().join("supervisor.pid")).unwrap_or_default();
+    let pid = pid.trim().parse().ok().and_then(Pid::from_raw);
+    let pid = pid.context("the instance runs, and its supervisor.pid names no process")?;
+    output.waiting("stopping the app");
+    let _ = kill_process(pid, Signal::TERM);
+    let end = Instant::now() + 2 * STOP;
+    while alive(instance)? {
+        if Instant::now() > end {
+            bail!("the instance did not stop within {:?}", 2 * STOP);
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    Ok(())
+}
+
+/// Runs an instance until it is told to stop or cannot go on.
+///
+/// # Errors
+/// When another supervisor has it, or a part does not start.
+pub(super) async fn run(state: &Path, instance: &Instance) -> Result<()> {
+    let Some(_lock) = instance.lock()? else {
+        bail!("another supervisor already runs this instance");
+    };
+    // A terminal that closes must not take the instance along. Fails for a group leader, which has no terminal to lose.
+    let _ = rustix::process::setsid();
+    fs::write(
+        instance.folder().join("supervisor.pid"),
+        std::process::id().to_string(),
+    )?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        ended = host(state, instance) => ended,
+        _ = terminate.recv() => shut_down(instance).await,
+        _ = interrupt.recv() => shut_down(instance).await,
+    }
+}
+
+/// Ends the app in good order; whatever is left ends with this process.
+async fn shut_down(instance: &Instance) -> Result<()> {
+    if instance.paths().agent_socket().exists()
+        && let Err(error) = super::control::stop(instance, STOP).await
+    {
+        eprintln!("the app was not stopped in good order: {error:#}");
+    }
+    Ok(())
+}
+
+/// Boots the guest and keeps its agent running.
+async fn host(state: &Path, instance: &Instance) -> Result<()> {
+    let (_td, socket) = launch_td(state, instance)?;
+    let containerd = Containerd::start(&instance.folder().join("c"), Options::default()).await?;
+    let record = instance.record()?.context("instance.json is gone")?;
+    for image in &record.images {
+        let archive = instance.folder().join("images").join(image);
+        let archive = archive.to_str().context("path of an image archive")?;
+        containerd
+            .ctr(
+                NAMESPACE,
+                &["images", "import", "--digests", "--all-platforms", archive],
+            )
+            .await?;
+    }
+    boot(instance, &socket).await?;
+    let config = instance.folder().join("agent.toml");
+    write_config(&config, &containerd)?;
+    loop {
+        let mut agent = start_agent(instance, &config)?;
+        while agent.ended()?.is_none() {
+            tokio::time::sleep(LOOK).await;
+        }
+        eprintln!("the agent ended by itself; starting it again");
+        tokio::time::sleep(AGAIN).await;
+    }
+}
+
+/// A TD whose MRCONFIGID binds the compose document, as a VMM makes it.
+fn launch_td(state: &Path, instance: &Instance) -> Result<(TdServer, String)> {
+    let seed = PlatformSeed::load_or_create(&state.join("platform"))?;
+    let platform = SoftPlatform::new(seed, PlatformConfig::default())?;
+    let text = fs::read(instance.host_document()).context("the instance's host document")?;
+    let document: Value = serde_json::from_slice(&text)?;
+    let compose = document.get("app_compose").and_then(Value::as_str);
+    let hash = ComposeHash::of(compose.context("host document without app_compose")?.as_bytes());
+    let mut bound = [0; 48];
+    let bytes = std::iter::once(1).chain(hash.to_bytes());
+    bound.iter_mut().zip(bytes).for_each(|(to, from)| *to = from);
+    let mut config = TdConfig::new(SimImage::new(OS_IMAGE)?.measurement(SHAPE)?);
+    config.mr_config_id = TdConfigId::new(bound);
+    let socket = instance.td_socket();
+    let server = soft_td::server::serve(Arc::new(platform.launch(config)), &socket)?;
+    Ok((server, format!("socket:{}", socket.display())))
+}
+
+/// Runs `tdxctl setup`; what it says stands in its log and in run/progress.json.
+async fn boot(instance: &Instance, td: &str) -> Result<()> {
+    let paths = instance.paths();
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(paths.run())?;
+    let program = anvil_tests::binaries::own("tdxctl")?;
+    let arguments = [
+        "setup".into(),
+        "--td".into(),
+        td.into(),
+        "--host-document".into(),
+        instance.host_document().into_os_string(),
+        "--run".into(),
+        paths.run().as_os_str().to_owned(),
+        "--data".into(),
+        paths.data().as_os_str().to_owned(),
+    ];
+    let program = Program::new("tdxctl setup", &program, arguments, instance.log("setup"));
+    let mut setup = Process::start(program)?;
+    loop {
+        match setup.ended()? {
+            Some(status) if status.success() => return Ok(()),
+            Some(status) => bail!(
+                "tdxctl setup ended with {status}:\n{}",
+                anvil_tests::process::tail(&instance.log("setup"))
+            ),
+            None => tokio::time::sleep(LOOK).await,
+        }
+    }
+}
+
+fn start_agent(instance: &Instance, config: &Path) -> Result<Process> {
+    let paths = instance.paths();
+    let program = anvil_tests::binaries::own("kedge-agent")?;
+    let arguments = [
+        "run".into(),
+        "--config".into(),
+        config.as_os_str().to_owned(),
+        "--run".into(),
+        paths.run().as_os_str().to_owned(),
+        "--data".into(),
+        paths.data().as_os_str().to_owned(),
+    ];
+    Process::start(Program::new(
+        "kedge-agent",
+        &program,
+        arguments,
+        instance.log("agent"),
+    ))
+}
+
+/// The agent's configuration: the instance's own containerd, and no public page, which several instances would fight over.
+fn write_config(path: &Path, containerd: &Containerd) -> Result<()> {
+    let socket = serde_json::to_string(&containerd.socket())?;
+    let text =
+        format!("[containers]\ncontainerd = {socket}\nnamespace = \"{NAMESPACE}\"\n[page]\nport = 0\n");
+    Ok(guest_files::write_private(path, text.as_bytes())?)
+}
