@@ -1,7 +1,8 @@
 //! Image archives an instance brings along, so that it starts without asking a registry.
 
-use super::instance::Instance;
+use super::instance::{Instance, Record};
 use anyhow::{Context, Result};
+use container_lab::Containerd;
 use std::{fs, path::PathBuf};
 
 /// Copies the archives into the instance's folder; the names of all it has by now.
@@ -24,4 +25,52 @@ pub(super) fn keep(instance: &Instance, archives: &[PathBuf]) -> Result<Vec<Stri
     }
     names.sort();
     Ok(names)
+}
+
+/// Puts the archives into the instance's containerd, under the names its compose file has for them.
+///
+/// An archive names its images by tag; a compose file that pins a digest finds the same image under that digest.
+///
+/// # Errors
+/// When an archive is none.
+pub(super) async fn bring(
+    instance: &Instance,
+    record: &Record,
+    containerd: &Containerd,
+    namespace: &str,
+) -> Result<()> {
+    for image in &record.images {
+        let archive = instance.folder().join("images").join(image);
+        let archive = archive.to_str().context("path of an image archive")?;
+        containerd
+            .ctr(
+                namespace,
+                &["images", "import", "--digests", "--all-platforms", archive],
+            )
+            .await?;
+    }
+    let list = containerd.ctr(namespace, &["images", "ls"]).await?;
+    // Name, media type, digest and more, behind a line of headings.
+    let known: Vec<(&str, &str)> = list
+        .lines()
+        .skip(1)
+        .filter_map(|line| {
+            let mut columns = line.split_whitespace();
+            Some((columns.next()?, columns.nth(1)?))
+        })
+        .collect();
+    for reference in &record.references {
+        let Some((_, digest)) = reference.split_once('@') else {
+            continue;
+        };
+        let named = known.iter().any(|(name, _)| name == reference);
+        if let Some((name, _)) = known.iter().find(|(_, of)| *of == digest)
+            && !named
+        {
+            containerd
+                .ctr(namespace, &["images", "tag", "--force", name, reference])
+                .await?;
+        }
+    }
+    Ok(())
 }

@@ -34,6 +34,8 @@ pub(super) struct Record {
     pub(super) env_version: u64,
     /// Image archives it brings along, inside its folder.
     pub(super) images: Vec<String>,
+    /// Images its compose file names.
+    pub(super) references: Vec<String>,
 }
 
 impl Record {
@@ -53,6 +55,7 @@ impl Record {
             app_id: None,
             env_version: 0,
             images: Vec::new(),
+            references: Vec::new(),
         })
     }
 }

@@ -53,6 +53,11 @@ pub(crate) async fn run(state: &Path, asked: &Deploy, output: &Output) -> Result
     let app = owner.allow(record.app_id, &document, output).await?;
     record.app_id = Some(app);
     record.images = images::keep(&instance, &asked.image_archive)?;
+    record.references = project
+        .services
+        .values()
+        .map(|service| service.image.to_string())
+        .collect();
     // The next version is on disk before it is used: a number once signed is never signed again for other contents.
     record.env_version += 1;
     instance.save(&record)?;

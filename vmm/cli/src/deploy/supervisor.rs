@@ -145,16 +145,7 @@ async fn host(state: &Path, instance: &Instance) -> Result<()> {
     let (_td, socket) = launch_td(state, instance)?;
     let containerd = Containerd::start(&instance.folder().join("c"), Options::default()).await?;
     let record = instance.record()?.context("instance.json is gone")?;
-    for image in &record.images {
-        let archive = instance.folder().join("images").join(image);
-        let archive = archive.to_str().context("path of an image archive")?;
-        containerd
-            .ctr(
-                NAMESPACE,
-                &["images", "import", "--digests", "--all-platforms", archive],
-            )
-            .await?;
-    }
+    super::images::bring(instance, &record, &containerd, NAMESPACE).await?;
     boot(instance, &socket).await?;
     let config = instance.folder().join("agent.toml");
     write_config(&config, &containerd)?;
