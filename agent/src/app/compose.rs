@@ -181,14 +181,14 @@ impl App for ComposeApp {
     fn stop(&self) -> AppFuture<'_, ()> {
         Box::pin(async {
             let running = self.running().take();
-            let Some(running) = running else {
-                // Nothing of this agent runs; an earlier one may have left containers.
-                let runtime = Runtime::connect(self.config.clone())
-                    .await
-                    .map_err(runtime_error)?;
-                return runtime.down(false).await.map_err(runtime_error);
-            };
-            running.stop(None).await.map(|_| ()).map_err(runtime_error)
+            if let Some(running) = running {
+                running.stop(None).await.map_err(runtime_error)?;
+            }
+            // Containers that do not run hold networks and published ports; an earlier agent may have left some too.
+            let runtime = Runtime::connect(self.config.clone())
+                .await
+                .map_err(runtime_error)?;
+            runtime.down(false).await.map_err(runtime_error)
         })
     }
 

@@ -115,6 +115,7 @@ pub(crate) async fn instances(state: &Path, command: Instances, output: &Output)
                 bail!("{name}: its data, seed and environment would be gone for good: say --yes");
             }
             supervisor::stop(&instance, output).await?;
+            supervisor::clear(&instance).await?;
             instance.remove()?;
             output.result("removed", &[("name", name.into())]);
             Ok(())

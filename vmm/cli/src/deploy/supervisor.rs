@@ -9,9 +9,11 @@ use anvil_tests::{
 };
 use anyhow::{Context, Result, bail};
 use container_lab::{Containerd, Options};
+use container_runtime::{Runtime, RuntimeConfig};
 use kms_types::{ComposeHash, TdConfigId};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use soft_td::{PlatformConfig, PlatformSeed, SimImage, SoftPlatform, TdConfig, server::TdServer};
 use std::{
     fs::{self, OpenOptions},
@@ -25,13 +27,19 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// VM shape of the simulated image.
 const SHAPE: &str = "small";
-/// Namespace of the app's containers; containerd is the instance's own.
-const NAMESPACE: &str = "kedge";
 /// Time an app gets to end.
 const STOP: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(25);
 /// Pause before an agent that died is started again.
 const AGAIN: Duration = Duration::from_millis(500);
+
+/// Namespace of an instance's containers. Its containerd is its own, but networks and their names are the machine's.
+fn namespace(instance: &Instance) -> String {
+    let folder = instance.folder().as_os_str().as_encoded_bytes();
+    let mut hash = hex::encode(Sha256::digest(folder));
+    hash.truncate(16);
+    format!("kedge-{hash}")
+}
 
 /// Whether an instance has a supervisor.
 ///
@@ -90,6 +98,10 @@ pub(super) async fn restart(state: &Path, instance: &Instance, output: &Output) 
 /// When it does not stop in time.
 pub(super) async fn stop(instance: &Instance, output: &Output) -> Result<()> {
     if !alive(instance)? {
+        if left_running(instance) {
+            output.waiting("its supervisor was killed: stopping what it left");
+            clear(instance).await?;
+        }
         return Ok(());
     }
     let pid = fs::read_to_string(instance.folder().join("supervisor.pid")).unwrap_or_default();
@@ -105,6 +117,41 @@ pub(super) async fn stop(instance: &Instance, output: &Output) -> Result<()> {
         tokio::time::sleep(LOOK).await;
     }
     Ok(())
+}
+
+/// Takes away what an instance leaves outside its folder: containers that outlived a killed supervisor, networks, mounts.
+///
+/// # Errors
+/// When it runs, or something does not let go.
+pub(super) async fn clear(instance: &Instance) -> Result<()> {
+    let folder = instance.folder().join("c");
+    if alive(instance)? || !folder.exists() {
+        return Ok(());
+    }
+    let containerd = Containerd::start(&folder, Options::default()).await?;
+    let (run, data) = (
+        instance.paths().run().to_owned(),
+        instance.paths().data().to_owned(),
+    );
+    let config = RuntimeConfig::new(
+        containerd.socket(),
+        namespace(instance),
+        data.join("containers"),
+        run.join("containers"),
+        anvil_tests::binaries::own("kedge-agent")?,
+    );
+    Ok(Runtime::connect(config).await?.down(false).await?)
+}
+
+/// Whether a container of an instance without a supervisor still runs.
+fn left_running(instance: &Instance) -> bool {
+    let socket = instance.folder().join("c").join("containerd.sock");
+    let Ok(processes) = fs::read_dir("/proc") else {
+        return false;
+    };
+    let socket = socket.as_os_str().as_encoded_bytes();
+    let mut commands = processes.filter_map(|entry| fs::read(entry.ok()?.path().join("cmdline")).ok());
+    commands.any(|command| command.split(|byte| *byte == 0).any(|word| word == socket))
 }
 
 /// Runs an instance until it is told to stop or cannot go on.
@@ -145,10 +192,10 @@ async fn host(state: &Path, instance: &Instance) -> Result<()> {
     let (_td, socket) = launch_td(state, instance)?;
     let containerd = Containerd::start(&instance.folder().join("c"), Options::default()).await?;
     let record = instance.record()?.context("instance.json is gone")?;
-    super::images::bring(instance, &record, &containerd, NAMESPACE).await?;
+    super::images::bring(instance, &record, &containerd, &namespace(instance)).await?;
     boot(instance, &socket).await?;
     let config = instance.folder().join("agent.toml");
-    write_config(&config, &containerd)?;
+    write_config(&config, &containerd, &namespace(instance))?;
     loop {
         let mut agent = start_agent(instance, &config)?;
         while agent.ended()?.is_none() {
@@ -231,9 +278,9 @@ fn start_agent(instance: &Instance, config: &Path) -> Result<Process> {
 }
 
 /// The agent's configuration: the instance's own containerd, and no public page, which several instances would fight over.
-fn write_config(path: &Path, containerd: &Containerd) -> Result<()> {
+fn write_config(path: &Path, containerd: &Containerd, namespace: &str) -> Result<()> {
     let socket = serde_json::to_string(&containerd.socket())?;
     let text =
-        format!("[containers]\ncontainerd = {socket}\nnamespace = \"{NAMESPACE}\"\n[page]\nport = 0\n");
+        format!("[containers]\ncontainerd = {socket}\nnamespace = \"{namespace}\"\n[page]\nport = 0\n");
     Ok(guest_files::write_private(path, text.as_bytes())?)
 }
