@@ -15,10 +15,6 @@ use std::{
     reason = "not a wait for anything: the moment of the kill is what varies"
 )]
 /// Starts setup, kills it after `reports` reports and `pause`; true when it came to its end by itself.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the moment of the kill is the input; nothing is waited for"
-)]
 fn killed_after(machine: &Machine, reports: usize, pause: Duration) -> bool {
     let mut child = Command::new(env!("CARGO_BIN_EXE_tdxctl"))
         .arg("--json")

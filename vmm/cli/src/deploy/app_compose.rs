@@ -83,11 +83,13 @@ pub(super) fn write(parts: &Parts<'_>) -> Result<String> {
         "public_logs": parts.asked.public_logs,
         "public_sysinfo": parts.asked.public_sysinfo,
     });
-    if parts.asked.allow_mutable_images {
-        document["allow_mutable_images"] = true.into();
-    }
-    if let Some(grace) = parts.asked.grace {
-        document["lease_grace_s"] = grace.into();
+    if let Some(document) = document.as_object_mut() {
+        if parts.asked.allow_mutable_images {
+            document.insert("allow_mutable_images".to_owned(), true.into());
+        }
+        if let Some(grace) = parts.asked.grace {
+            document.insert("lease_grace_s".to_owned(), grace.into());
+        }
     }
     let text = serde_json::to_string_pretty(&document)?;
     AppManifest::parse(text.as_bytes()).map_err(|error| Refused(error.to_string()))?;

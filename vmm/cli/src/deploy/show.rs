@@ -118,12 +118,11 @@ async fn overview(instance: &Instance) -> Result<Vec<(&'static str, Value)>> {
         .count();
     let count = each(&containers, "state").count();
     let ports: Vec<Value> = each(&containers, "ports").flat_map(list_of).cloned().collect();
-    let lease = &status["lease"];
-    let lease = match (lease["phase"].as_str(), lease["cause"].as_str()) {
-        (Some(phase), Some(cause)) => format!("{phase}: {cause}"),
-        (Some(phase), None) => phase.to_owned(),
-        _ => "–".to_owned(),
-    };
+    let mut lease = text(&at(&status, "/lease/phase"));
+    if let Some(cause) = at(&status, "/lease/cause").as_str() {
+        lease.push_str(": ");
+        lease.push_str(cause);
+    }
     Ok(row(
         &state,
         json!(format!("{running}/{count}")),
