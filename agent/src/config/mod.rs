@@ -225,8 +225,8 @@ impl Config {
         );
         checker.between(
             "lease.renew_at_percent",
-            "10 to 90",
-            10..=90,
+            "1 to 90",
+            1..=90,
             lease.renew_at_percent.into(),
         );
         checker.between("lease.retry_first_s", "1 to 3600", 1..=3600, lease.retry_first_s);

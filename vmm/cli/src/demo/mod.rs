@@ -2,6 +2,7 @@
 //! software TDX platform whose root this network lists. Ends with an error when any step did not do what it should.
 
 mod client;
+mod deployed;
 mod fingerprint;
 mod refusals;
 mod releases;
@@ -40,12 +41,22 @@ pub(crate) async fn run(options: &Demo, output: &Output) -> Result<()> {
     output.say(INTRO);
     let mut story = Story::new(output.is_json());
     tokio::select! {
-        played = scenes::play(options, &mut story) => played?,
+        played = both(options, &mut story) => played?,
         // Dropping the scene stops what it started and removes its folder.
         _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted"),
     }
     output.say(OUTRO);
     Ok(())
+}
+
+/// The KMS's half, then the app owner's. Containers need root; without it the second half is left out, and that is said.
+async fn both(options: &Demo, story: &mut Story) -> Result<()> {
+    scenes::play(options, story).await?;
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("… left out: an app from a compose file, whose containers need root");
+        return Ok(());
+    }
+    deployed::play(story).await
 }
 
 /// Runs one step and shows it.

@@ -30,6 +30,8 @@ const SHAPE: &str = "small";
 /// Time an app gets to end.
 const STOP: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(25);
+/// Part of a lease after which it is renewed: a developer who revokes an app is to see it stop within seconds.
+const RENEW_AT: u32 = 2;
 /// Pause before an agent that died is started again.
 const AGAIN: Duration = Duration::from_millis(500);
 
@@ -280,7 +282,8 @@ fn start_agent(instance: &Instance, config: &Path) -> Result<Process> {
 /// The agent's configuration: the instance's own containerd, and no public page, which several instances would fight over.
 fn write_config(path: &Path, containerd: &Containerd, namespace: &str) -> Result<()> {
     let socket = serde_json::to_string(&containerd.socket())?;
-    let text =
-        format!("[containers]\ncontainerd = {socket}\nnamespace = \"{namespace}\"\n[page]\nport = 0\n");
+    let text = format!(
+        "[containers]\ncontainerd = {socket}\nnamespace = \"{namespace}\"\n[page]\nport = 0\n[lease]\nrenew_at_percent = {RENEW_AT}\n"
+    );
     Ok(guest_files::write_private(path, text.as_bytes())?)
 }

@@ -3,6 +3,7 @@
 
 mod compose;
 mod demo;
+mod deploy;
 mod dev;
 mod keys;
 mod verify;

@@ -1,0 +1,254 @@
+//! An app from a compose file on this machine: real containerd, the guest's own programs, a software TD, a real KMS node on a
+//! real chain. What its owner sees, what survives, what is left behind.
+
+use super::{Down, fails, json, kedge};
+use container_lab::Image;
+use serde_json::Value;
+use std::{
+    fs,
+    io::{Read, Write},
+    net::TcpStream,
+    os::unix::net::UnixStream,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+/// A compose file with its image, environment and a port of its own.
+struct App {
+    folder: tempfile::TempDir,
+    port: u16,
+    digest: String,
+}
+
+impl App {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let image = Image::busybox()
+            .unwrap()
+            .build(&folder.path().join("image"))
+            .unwrap();
+        image
+            .archive(&folder.path().join("image.tar"), "lab.local/web:1")
+            .unwrap();
+        let port = std::net::TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        let app = Self {
+            port,
+            digest: image.digest.clone(),
+            folder,
+        };
+        fs::write(app.path("secrets.env"), "GREETING=from the environment\n").unwrap();
+        app.write("one");
+        app
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.path(name).display().to_string()
+    }
+
+    /// Writes the compose file; `version` makes it another document.
+    fn write(&self, version: &str) {
+        let text = format!(
+            r#"services:
+  web:
+    image: lab.local/web:1@{digest}
+    command: ["sh", "-c", "mkdir -p /tmp/www; echo \"$$GREETING {version}\" > /tmp/www/index.html; date >> /data/boots; cp /data/boots /tmp/www/boots; exec httpd -f -p 80 -h /tmp/www"]
+    environment:
+      GREETING: ${{GREETING}}
+    ports: ["127.0.0.1:{port}:80"]
+    volumes: ["data:/data", "/var/run/dstack.sock:/var/run/dstack.sock"]
+    healthcheck:
+      test: ["CMD", "test", "-f", "/tmp/www/index.html"]
+      interval: 500ms
+volumes:
+  data: {{}}
+"#,
+            digest = self.digest,
+            port = self.port,
+        );
+        fs::write(self.path("docker-compose.yml"), text).unwrap();
+    }
+
+    fn deploy(&self, state: &Path, extra: &[&str]) -> Value {
+        let (file, env, image) = (
+            self.text("docker-compose.yml"),
+            self.text("secrets.env"),
+            self.text("image.tar"),
+        );
+        let fixed = [
+            "deploy",
+            &file,
+            "--name",
+            "web",
+            "--env-file",
+            &env,
+            "--image-archive",
+            &image,
+        ];
+        json(state, &[fixed.as_slice(), extra].concat())
+    }
+
+    fn get(&self, path: &str) -> String {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("the published port answers");
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        exchange(&mut stream, &format!("GET {path} HTTP/1.0\r\n\r\n"))
+    }
+}
+
+fn exchange(stream: &mut (impl Read + Write), request: &str) -> String {
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+        .split_once("\r\n\r\n")
+        .map_or(String::new(), |(_, body)| body.to_owned())
+}
+
+/// The app's key of a path, from its socket.
+fn key(deployed: &Value) -> String {
+    let mut stream = UnixStream::connect(deployed["app_socket"].as_str().unwrap()).unwrap();
+    let body = exchange(
+        &mut stream,
+        "GET /GetKey?path=disk HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+    );
+    let object: Value = serde_json::from_str(body.trim()).unwrap_or_else(|error| panic!("{error}: {body}"));
+    object["key"].as_str().unwrap().to_owned()
+}
+
+fn row(state: &Path) -> Value {
+    json(state, &["ps"])["instances"][0].clone()
+}
+
+fn until(what: &str, seconds: u64, mut condition: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(seconds);
+    while !condition() {
+        assert!(Instant::now() < end, "{what} within {seconds} s");
+    }
+}
+
+/// Processes of a folder that is gone or stopped.
+fn processes_of(folder: &Path) -> usize {
+    let folder = folder.display().to_string();
+    let all = fs::read_dir("/proc").unwrap();
+    all.filter_map(|entry| fs::read(entry.ok()?.path().join("cmdline")).ok())
+        .filter(|command| String::from_utf8_lossy(command).contains(&folder))
+        .count()
+}
+
+#[test]
+fn an_app_lives_through_updates_and_kills_and_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path();
+    let app = App::new();
+    let file = app.text("docker-compose.yml");
+    assert!(fails(state, &["deploy", &file, "--name", "web"], 4).contains("kedge dev up"));
+    let _down = Down(state);
+    json(state, &["dev", "up"]);
+
+    let first = app.deploy(state, &[]);
+    assert!(
+        app.get("/").starts_with("from the environment one"),
+        "{}",
+        app.get("/")
+    );
+    let (first_key, first_app) = (key(&first), first["app"].clone());
+    assert_eq!(row(state)["state"], "running");
+    assert_eq!(row(state)["lease"], "held");
+    let inspect = json(state, &["inspect", "web"]);
+    assert_eq!(inspect["storage_encrypted"], false);
+    assert_eq!(
+        inspect["lease"]["token"],
+        Value::Null,
+        "a lease's token is shown to nobody"
+    );
+
+    // An update: another document of the same app, the same keys and data.
+    app.write("two");
+    let second = app.deploy(state, &[]);
+    assert_eq!(second["app"], first_app);
+    assert_ne!(second["compose_hash"], first["compose_hash"]);
+    assert_eq!(key(&second), first_key);
+    assert!(app.get("/").starts_with("from the environment two"));
+    assert_eq!(app.get("/boots").lines().count(), 2, "the volume is kept");
+
+    // kill -9 of the supervisor: seen, cleared, started again.
+    let instance = state.join("instances/web");
+    let pid: i32 = fs::read_to_string(instance.join("supervisor.pid"))
+        .unwrap()
+        .trim()
+        .parse()
+        .unwrap();
+    let pid = rustix::process::Pid::from_raw(pid).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    until("the kill is seen", 10, || row(state)["state"] == "stopped");
+    let third = json(state, &["start", "web"]);
+    assert_eq!(key(&third), first_key);
+    assert_eq!(app.get("/boots").lines().count(), 3);
+
+    json(state, &["stop", "web"]);
+    assert!(TcpStream::connect_timeout(&([127, 0, 0, 1], app.port).into(), Duration::from_secs(1)).is_err());
+    assert_eq!(processes_of(&instance), 0);
+    assert!(fails(state, &["rm", "web"], 1).contains("--yes"));
+    json(state, &["rm", "web", "--yes"]);
+    assert!(!instance.exists());
+    let mounts = fs::read_to_string("/proc/mounts").unwrap();
+    assert!(!mounts.contains(&instance.display().to_string()), "{mounts}");
+    assert!(fails(state, &["inspect", "web"], 3).contains("no instance web"));
+}
+
+#[test]
+fn a_revoked_app_is_stopped_and_ps_says_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path();
+    let app = App::new();
+    let _down = Down(state);
+    json(state, &["dev", "up"]);
+    let deployed = app.deploy(state, &["--grace", "0"]);
+    let (id, hash) = (
+        deployed["app"].as_str().unwrap(),
+        deployed["compose_hash"].as_str().unwrap(),
+    );
+    json(state, &["app", "revoke", id, "--compose-hash", hash]);
+    until("the app is stopped", 60, || {
+        row(state)["state"].as_str().unwrap().starts_with("stopped")
+    });
+    assert!(
+        row(state)["lease"].as_str().unwrap().contains("denied"),
+        "{}",
+        row(state)
+    );
+    // A new boot gets no keys, and the contract's reason is the owner's.
+    assert!(fails(state, &["start", "web"], 3).contains("compose_hash_not_allowed"));
+    json(state, &["rm", "web", "--yes"]);
+}
+
+#[test]
+fn what_a_guest_would_refuse_is_refused_before_the_chain_is_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path();
+    let _down = Down(state);
+    json(state, &["dev", "up"]);
+    let file = folder.path().join("docker-compose.yml");
+    let deploy = |text: &str| {
+        fs::write(&file, text).unwrap();
+        fails(state, &["deploy", file.to_str().unwrap(), "--name", "web"], 3)
+    };
+    let unsupported = deploy(
+        "services:\n  web:\n    image: a@sha256:0000000000000000000000000000000000000000000000000000000000000000\n    build: .\n",
+    );
+    assert!(
+        unsupported.contains("build") && unsupported.contains("4"),
+        "{unsupported}"
+    );
+    // G6: what a tag stands for is its registry's choice.
+    assert!(deploy("services:\n  web:\n    image: nginx:latest\n").contains("@sha256"));
+    let output = kedge(state, &["ps"]);
+    assert!(String::from_utf8_lossy(&output.stdout).contains("no instances"));
+}
