@@ -37,7 +37,7 @@ pub(super) async fn answer(state: &AppState, call: Call) -> Result<Bytes, Socket
             rev: option_env!("KEDGE_REVISION").unwrap_or_default(),
         }),
         Call::DeriveKey(args) => derive_key(state, args).await,
-        Call::DeriveK256Key(args) => derive_k256_key(state, &args),
+        Call::DeriveK256Key(args) => legacy_secp256k1_key(state, &args),
         Call::TdxQuote(args) => respond::json(&tappd::tdx_quote(state, &args).await?),
         Call::RawQuote(args) => respond::json(&tappd::raw_quote(state, args.report_data.as_ref()).await?),
     }
@@ -74,7 +74,7 @@ fn get_key(state: &AppState, args: &GetKeyArgs) -> Result<Bytes, SocketError> {
     })
 }
 
-fn derive_k256_key(state: &AppState, args: &GetKeyArgs) -> Result<Bytes, SocketError> {
+fn legacy_secp256k1_key(state: &AppState, args: &GetKeyArgs) -> Result<Bytes, SocketError> {
     let derived = derive(state, Algorithm::Secp256k1, args)?;
     let key = Zeroizing::new(hex::encode(derived.secret.expose()));
     respond::secret(&DeriveK256KeyResponse {
