@@ -56,6 +56,8 @@ pub struct Anvil {
     port: u16,
     mining: Mining,
     provider: DynProvider,
+    /// Anvil writes old states here; its own default grows in the user's home when it is killed.
+    _states: tempfile::TempDir,
 }
 
 impl Anvil {
@@ -76,7 +78,12 @@ impl Anvil {
         ]
         .map(str::to_owned)
         .to_vec();
-        args.extend([format!("--port={port}"), format!("--chain-id={CHAIN_ID}")]);
+        let states = tempfile::tempdir().context("no folder for Anvil's old states")?;
+        args.extend([
+            format!("--port={port}"),
+            format!("--chain-id={CHAIN_ID}"),
+            format!("--cache-path={}", states.path().display()),
+        ]);
         let unpacked = options
             .state
             .as_deref()
@@ -96,6 +103,7 @@ impl Anvil {
             port,
             mining: Mining::OnDemand,
             provider,
+            _states: states,
         };
         anvil.wait_ready().await?;
         if let Some(file) = unpacked {

@@ -6,10 +6,15 @@ use agent::socket::{Call, SocketKind, limits::MAX_BODY, parse};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {
-    let line = input.iter().position(|byte| *byte == b'\n').unwrap_or(input.len());
+    let line = input
+        .iter()
+        .position(|byte| *byte == b'\n')
+        .unwrap_or(input.len());
     let (head, body) = input.split_at(line);
     let body = body.get(1..).unwrap_or_default();
-    let Ok(head) = std::str::from_utf8(head) else { return };
+    let Ok(head) = std::str::from_utf8(head) else {
+        return;
+    };
     let (verb, target) = head.split_once(' ').unwrap_or((head, ""));
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let main = parse(SocketKind::Dstack, verb, path, query, body);
@@ -21,7 +26,11 @@ fuzz_target!(|input: &[u8]| {
         }
     }
     if let Ok(call) = main {
-        assert!(body.len() <= MAX_BODY || verb == "GET" || matches!(call, Call::Info | Call::GpuInfo | Call::Version));
+        assert!(
+            body.len() <= MAX_BODY
+                || verb == "GET"
+                || matches!(call, Call::Info | Call::GpuInfo | Call::Version)
+        );
         assert_eq!(legacy.ok().as_ref(), Some(&call), "tappd.sock has every method");
         if let Call::Sign(args) = &call {
             assert!(args.data.0.len() <= input.len());

@@ -39,7 +39,7 @@ fn table(text: &str) -> BTreeMap<String, Row> {
 /// Crates by name, each with its folder and the crates it depends on.
 type Workspace = BTreeMap<String, (String, BTreeSet<String>)>;
 
-/// Normal and build dependencies inside the workspace, by crate.
+/// Normal and build dependencies inside the workspace, by crate. Fuzz packages are left out: each is programs only, in the folder of its crate.
 fn workspace_edges(metadata: &Metadata) -> Workspace {
     let own: BTreeSet<&str> = metadata
         .workspace_packages()
@@ -64,6 +64,7 @@ fn workspace_edges(metadata: &Metadata) -> Workspace {
                 .collect();
             (package.name.to_string(), (folder.to_string(), edges))
         })
+        .filter(|(_, (folder, _))| !folder.ends_with("/fuzz"))
         .collect()
 }
 

@@ -6,8 +6,10 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
     for format in [EnvFormat::Compose, EnvFormat::Raw] {
-        let variables = |name: &str| (name.len() % 2 == 0).then(|| name.to_lowercase());
-        let Ok(entries) = env_file::parse(bytes, format, &variables) else { continue };
+        let variables = |name: &str| name.len().is_multiple_of(2).then(|| name.to_lowercase());
+        let Ok(entries) = env_file::parse(bytes, format, &variables) else {
+            continue;
+        };
         assert!(entries.len() <= env_file::MAX_ENV_ENTRIES);
         let mut written = 0;
         for (name, value) in entries {

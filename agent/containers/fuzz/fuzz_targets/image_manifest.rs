@@ -17,7 +17,11 @@ fuzz_target!(|bytes: &[u8]| {
             assert_eq!(config.layers.len(), layers);
             assert_eq!(chain_ids(&config.layers).last().copied(), config.chain_id());
             let words = config.entrypoint.iter().chain(&config.command);
-            assert!(words.chain(config.environment.values()).all(|word| !word.contains('\0')));
+            assert!(
+                words
+                    .chain(config.environment.values())
+                    .all(|word| !word.contains('\0'))
+            );
             assert!(config.environment.keys().all(|name| !name.is_empty()));
             assert!(config.volumes.iter().all(|path| path.starts_with('/')));
         }

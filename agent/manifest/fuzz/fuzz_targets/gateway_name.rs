@@ -5,7 +5,9 @@ use app_manifest::{AppAddress, BaseDomain, EnvName, GatewayName};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
-    let Ok(text) = std::str::from_utf8(data) else { return };
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
     if let Ok(base) = text.parse::<BaseDomain>() {
         assert_eq!(base.as_str(), text.to_ascii_lowercase());
     }

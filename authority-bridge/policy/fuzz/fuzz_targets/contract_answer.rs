@@ -35,7 +35,11 @@ static QUESTION: LazyLock<Question> = LazyLock::new(|| {
         host_config_hash: HostConfigHash::ZERO,
         key_epoch: KeyEpoch::FIRST,
     };
-    Question::new(ChainAddress::new([0x11; 20]), Subject::App, &Facts::Record(record))
+    Question::new(
+        ChainAddress::new([0x11; 20]),
+        Subject::App,
+        &Facts::Record(record),
+    )
 });
 
 /// Code that returns the bytes that follow it.

@@ -14,11 +14,19 @@ fuzz_target!(|bytes: &[u8]| {
     let report = evidence.check(&Expected::default());
     assert_eq!(report.checks.iter().all(|check| check.ok), report.outcome.is_ok());
     if let Ok(verified) = report.outcome {
-        assert_eq!((&verified.verdict, verified.anchor), (&evidence.verdict, Anchor::Nothing));
+        assert_eq!(
+            (&verified.verdict, verified.anchor),
+            (&evidence.verdict, Anchor::Nothing)
+        );
         let given = Expected {
             headers: vec![evidence.head.hash],
             ..Expected::default()
         };
-        assert!(evidence.check(&given).outcome.is_ok_and(|verified| verified.anchor == Anchor::Head));
+        assert!(
+            evidence
+                .check(&given)
+                .outcome
+                .is_ok_and(|verified| verified.anchor == Anchor::Head)
+        );
     }
 });

@@ -15,7 +15,16 @@ fuzz_target!(|csr: &[u8]| {
     let app = AppId::new([5; 20]);
     let permitted = [app_domain(&app)];
     let validity = Validity::starting(UnixTime(1_767_225_600), 3600);
-    if let Ok(chain) = KEYS.issue_leaf(&LeafRequest { app, csr, permitted: &permitted, validity }) {
-        assert!(chain.iter().all(|pem| pem.starts_with("-----BEGIN CERTIFICATE-----")));
+    if let Ok(chain) = KEYS.issue_leaf(&LeafRequest {
+        app,
+        csr,
+        permitted: &permitted,
+        validity,
+    }) {
+        assert!(
+            chain
+                .iter()
+                .all(|pem| pem.starts_with("-----BEGIN CERTIFICATE-----"))
+        );
     }
 });

@@ -9,7 +9,11 @@ fuzz_target!(|data: &[u8]| {
     match read_boot(data) {
         Ok(info) => {
             assert!(info.advisory_ids.len() <= MAX_ADVISORIES);
-            assert!(info.advisory_ids.iter().all(|id| (1..=MAX_ADVISORY).contains(&id.len())));
+            assert!(
+                info.advisory_ids
+                    .iter()
+                    .all(|id| (1..=MAX_ADVISORY).contains(&id.len()))
+            );
             let again = serde_json::json!({
                 "mrAggregated": info.mr_aggregated.to_plain_hex(),
                 "osImageHash": info.os_image_hash.to_plain_hex(),

@@ -2,9 +2,9 @@
 #![no_main]
 
 use kms_wire::{
-    AppKeysResponse, CertificateRequest, CertificateResponse, ChallengeResponse, ConsistencyProof, EnvPublicKey,
-    Evidence, InclusionProof, LeaseClaims, LeaseResponse, LogEntry, MAX_EVENTS, MAX_VM_CONFIG, Meta, Problem,
-    ReleaseTranscript, ReportData, SignedTreeHead,
+    AppKeysResponse, CertificateRequest, CertificateResponse, ChallengeResponse, ConsistencyProof,
+    EnvPublicKey, Evidence, InclusionProof, LeaseClaims, LeaseResponse, LogEntry, MAX_EVENTS, MAX_VM_CONFIG,
+    Meta, Problem, ReleaseTranscript, ReportData, SignedTreeHead,
 };
 use libfuzzer_sys::fuzz_target;
 use serde::{Serialize, de::DeserializeOwned};

@@ -19,7 +19,9 @@ fuzz_target!(|bytes: &[u8]| {
         let mut line = Vec::new();
         // An answer can grow when it is written out in full, beyond what one line may hold.
         if send(&mut line, path, &answer).is_ok() {
-            let again = receive::<Answer>(&mut Cursor::new(line), path).expect("received").expect("one");
+            let again = receive::<Answer>(&mut Cursor::new(line), path)
+                .expect("received")
+                .expect("one");
             assert_eq!(again.name(), answer.name());
         }
     }

@@ -12,8 +12,14 @@ fuzz_target!(|text: &[u8]| {
             assert!(text.len() <= MAX_DOCUMENT);
             let value: Value = serde_json::from_slice(text).expect("what was read is JSON");
             assert_eq!(value["version"], 1);
-            assert_eq!(value["app_compose"].as_str().map(str::as_bytes), Some(document.app_compose.as_slice()));
-            assert_eq!(document.manifest.compose().no_instance_id, document.instance_seed.is_none());
+            assert_eq!(
+                value["app_compose"].as_str().map(str::as_bytes),
+                Some(document.app_compose.as_slice())
+            );
+            assert_eq!(
+                document.manifest.compose().no_instance_id,
+                document.instance_seed.is_none()
+            );
             assert!(document.kms_urls.len() <= 16);
             let mut other = document.clone();
             other.vm_config.push('x');
