@@ -34,12 +34,14 @@ pub(crate) enum Command {
     Quote(Quote),
     /// Records events in RTMR3 and the event log, in the order given. They cannot be taken back.
     Extend(Extend),
-    /// The event log of this TD.
-    EventLog(Td),
+    /// The event log of this TD: of its app, or with --ccel of its firmware and kernel.
+    EventLog(EventLog),
     /// Replays an event log and compares it with the registers of a quote. Verifies no signature: see `verify`.
     Replay(Replay),
     /// Asks a KMS for this TD's keys.
     RequestKeys(Box<RequestKeys>),
+    /// Random bytes of the operating system.
+    Rand(Rand),
     /// Boots this guest: measures the app, gets its keys, opens its disk and environment, leaves all of it for the agent.
     Setup(Setup),
     /// Checks a quote, and the boot behind it, offline.
@@ -73,6 +75,47 @@ pub(crate) struct Extend {
     /// `name=HEX`, `name=text:TEXT` or `name=`. Every argument is read before the first is recorded.
     #[arg(required = true, value_name = "NAME=PAYLOAD")]
     pub(crate) events: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EventLog {
+    /// `tsm` for the kernel's (configfs-tsm), `socket:PATH` for a simulated one; `tsm` when absent.
+    #[arg(long, value_name = "TD", env = "KEDGE_TD")]
+    pub(crate) td: Option<String>,
+    /// The log of firmware and kernel instead, from this file; the kernel's own when no file is named. It is replayed to RTMR0
+    /// to RTMR2, and compared with the registers of --quote, else of the TD.
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = KERNEL_CCEL)]
+    pub(crate) ccel: Option<PathBuf>,
+    /// A quote whose registers the replayed ones are compared with. Its signature is not verified: see `verify`.
+    #[arg(long, value_name = "FILE", requires = "ccel")]
+    pub(crate) quote: Option<PathBuf>,
+}
+
+/// Where Linux shows the log of firmware and kernel; the table that names it is beside that folder.
+pub(crate) const KERNEL_CCEL: &str = "/sys/firmware/acpi/tables/data/CCEL";
+
+#[derive(Debug, Args)]
+pub(crate) struct Rand {
+    /// How many bytes, at most 1048576.
+    #[arg(value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
+    pub(crate) bytes: u32,
+    /// How they are written.
+    #[arg(long, value_name = "FORM", default_value = "hex")]
+    pub(crate) format: RandFormat,
+    /// Write them here, a file that only its owner can read, instead of printing them.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+/// How random bytes are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum RandFormat {
+    /// Lower-case hex.
+    Hex,
+    /// RFC 4648 section 4, with padding.
+    Base64,
+    /// As they are.
+    Raw,
 }
 
 #[derive(Debug, Args)]

@@ -77,6 +77,12 @@ impl Failure {
         failure
     }
 
+    /// The same with what to do.
+    pub(crate) fn advise(mut self, advice: &'static str) -> Self {
+        self.0.advice = Some(advice);
+        self
+    }
+
     fn new(code: u8, kind: &'static str, message: String) -> Self {
         Self(Box::new(Reason {
             code,
@@ -167,7 +173,11 @@ impl From<guest_setup::SetupError> for Failure {
 
 impl From<td_quote::TdError> for Failure {
     fn from(error: td_quote::TdError) -> Self {
-        Self::could_not_ask(&error)
+        let advice = error.advice();
+        match error {
+            td_quote::TdError::Spec { .. } => Self::usage(error).advise(advice),
+            error => Self::could_not_ask(&error).advise(advice),
+        }
     }
 }
 

@@ -57,6 +57,7 @@ async fn execute(command: Command, json: bool) -> Result<Outcome, Failure> {
         Command::Quote(arguments) => commands::quote(&arguments),
         Command::Extend(arguments) => commands::extend(&arguments),
         Command::EventLog(arguments) => commands::event_log(&arguments),
+        Command::Rand(arguments) => commands::rand(&arguments, json),
         Command::Replay(arguments) => commands::replay(&arguments),
         Command::RequestKeys(arguments) => commands::request_keys(&arguments).await,
         Command::Setup(arguments) => commands::setup(arguments, json).await,

@@ -8,6 +8,7 @@
 
 mod bytes;
 mod catalogue;
+mod ccel;
 mod hob;
 mod kernel;
 mod mrtd;
@@ -18,6 +19,9 @@ mod tdvf;
 mod tree;
 
 pub use catalogue::{Catalogue, CatalogueError, MAX_CATALOGUE_JSON, MAX_MEASUREMENTS};
+pub use ccel::{
+    CCEL_TABLE_LEN, CcEvent, CcLog, CcRegister, CcType, CcelError, CcelTable, MAX_CCEL, MAX_CCEL_EVENTS,
+};
 pub use hob::td_hob_digest;
 pub use kernel::{KernelError, kernel_digest};
 pub use mrtd::{PageOrder, mrtd};

@@ -15,6 +15,24 @@ pub enum TdError {
         #[source]
         source: io::Error,
     },
+    /// The kernel makes no reports.
+    #[error("{path}: expected the kernel's reports, got none")]
+    NoReports {
+        /// Folder of the entries.
+        path: String,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The kernel shows no registers.
+    #[error("{path}: expected a register of the TDX guest driver, got no such file")]
+    NoRegister {
+        /// The file.
+        path: String,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
     /// `open` was given something else than its two forms.
     #[error("TD: expected \"tsm\" or \"socket:PATH\", got {actual:?}")]
     Spec {
@@ -41,24 +59,30 @@ pub enum TdError {
     #[error(transparent)]
     Payload(#[from] BlobTooLong),
     /// Reports are made by something that is not a TDX guest.
-    #[error("report provider: expected {expected:?}, got {actual:?}")]
+    #[error("{path}: expected {expected:?}, got {actual:?}")]
     Provider {
+        /// The file.
+        path: String,
         /// The provider of TDX guests.
         expected: &'static str,
         /// What the kernel named.
         actual: String,
     },
     /// Somebody else wrote to the report entry between our writing and our reading.
-    #[error("report generation: expected {expected}, got {actual}")]
+    #[error("{path}: expected {expected}, got {actual}")]
     Generation {
+        /// The file.
+        path: String,
         /// The generation after our one write.
         expected: String,
         /// What the kernel counted.
         actual: String,
     },
     /// The register holds another value than the extension gives.
-    #[error("RTMR3 after the extension: expected {expected}, got {actual}")]
+    #[error("{path} after the extension: expected {expected}, got {actual}")]
     Register {
+        /// The file.
+        path: String,
         /// What the extension gives.
         expected: Rtmr,
         /// What the register holds.
@@ -114,6 +138,55 @@ pub enum TdError {
 }
 
 impl TdError {
+    /// What to do about it.
+    pub fn advice(&self) -> &'static str {
+        match self {
+            Self::NoReports { .. } => {
+                "inside a TDX guest: load the tdx_guest module and mount configfs at /sys/kernel/config; elsewhere: name a simulated TD, --td socket:PATH"
+            }
+            Self::NoRegister { .. } => {
+                "boot Linux 6.16 or later with the tdx_guest driver: older kernels show no registers and extend none"
+            }
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                "start it as root: reports and registers of the kernel are root's"
+            }
+            Self::Io { .. } if self.is_busy() => {
+                "the kernel still works on another report; try again, and look at the host's quote service if it stays so"
+            }
+            Self::Io { .. } => {
+                "check --td: tsm needs a TDX guest kernel with configfs-tsm, socket:PATH a simulated TD that runs"
+            }
+            Self::Spec { .. } => "give --td tsm, or --td socket:PATH",
+            Self::TooLong { .. } | Self::Empty { .. } | Self::Payload(_) | Self::TooManyEvents { .. } => {
+                "stay within the bounds that verifiers have"
+            }
+            Self::Provider { .. } => {
+                "this is another kind of confidential machine, or none; Kedge runs on TDX"
+            }
+            Self::Generation { .. } => {
+                "another process writes to this report entry; find it: nothing but this program should"
+            }
+            Self::Register { .. } => {
+                "another process extends the register; start the VM again and find it: the log no longer replays"
+            }
+            Self::Shape { .. } => {
+                "this kernel's interface is not the one that is documented; report it with the kernel's version"
+            }
+            Self::Log { .. } => "the log in the folder of the boot is damaged; start the VM again",
+            Self::Protocol { .. } => "the program at this socket is no simulated TD of this version",
+            Self::Remote { .. } => "see the log of the simulated TD",
+            Self::Unsupported { .. } => "ask for it from the other kind of TD",
+        }
+    }
+
+    /// The kernel could not now, and may in a moment.
+    pub(crate) fn is_busy(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if matches!(
+            source.kind(),
+            io::ErrorKind::ResourceBusy | io::ErrorKind::WouldBlock
+        ))
+    }
+
     /// Names the file in front of what the system said.
     pub(crate) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.display().to_string();

@@ -18,8 +18,17 @@ pub use error::TdError;
 pub use limits::{MAX_EVENT_LOG, MAX_EVENT_NAME, MAX_EVENTS, MAX_LINE, MAX_QUOTE};
 pub use socket::SocketTd;
 
-use kms_types::{EventLogEntry, ReportData};
+use kms_types::{EventLogEntry, OsMeasurement, ReportData, Rtmr};
 use zeroize::Zeroizing;
+
+/// What a TD's registers hold now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TdRegisters {
+    /// MRTD and RTMR0 to 2.
+    pub os: OsMeasurement,
+    /// RTMR3.
+    pub rtmr3: Rtmr,
+}
 
 /// A trust domain, from inside.
 pub trait Td: Send + Sync {
@@ -40,6 +49,16 @@ pub trait Td: Send + Sync {
     /// # Errors
     /// When the log cannot be read.
     fn event_log(&self) -> Result<Vec<EventLogEntry>, TdError>;
+
+    /// What its registers hold now, without a quote.
+    ///
+    /// # Errors
+    /// [`TdError::Unsupported`] where only a quote tells; otherwise when the registers cannot be read.
+    fn registers(&self) -> Result<TdRegisters, TdError> {
+        Err(TdError::Unsupported {
+            what: "registers without a quote",
+        })
+    }
 
     /// A secret that only this TD, with these measurements, on this platform gets again.
     ///

@@ -14,9 +14,8 @@ pub const MAX_EVENT_NAME: usize = 128;
 /// Bytes of one line of JSON, in a log file or on a socket: hex doubles the largest event log, JSON adds a little.
 pub const MAX_LINE: usize = 2 * MAX_EVENT_LOG + 512 * 1024;
 
-/// Reads a small file whole, refusing more than `max` bytes before they are kept.
-pub(crate) fn read_bounded(path: &Path, max: usize) -> Result<Vec<u8>, TdError> {
-    let file = File::open(path).map_err(TdError::io(path))?;
+/// Reads a small file whole, refusing more than `max` bytes before they are kept. `path` names it in errors.
+pub(crate) fn read_bounded(file: File, path: &Path, max: usize) -> Result<Vec<u8>, TdError> {
     let mut bytes = Vec::new();
     file.take(max as u64 + 1)
         .read_to_end(&mut bytes)

@@ -51,8 +51,6 @@ pub struct Guest {
     reporter: Reporter,
 }
 
-const TD_ADVICE: &str =
-    "check --td: tsm needs a TDX guest kernel with configfs-tsm, socket:PATH a simulated TD";
 const DISK_ADVICE: &str = "make room on the disk, or repair the folder's permissions; then start setup again";
 
 impl Guest {
@@ -67,8 +65,7 @@ impl Guest {
         runtime: tokio::runtime::Handle,
         reporter: Reporter,
     ) -> Result<Self, StageError> {
-        let td = td_quote::open(&options.td)
-            .map_err(|error| StageError::could_not_ask(chain(&error), TD_ADVICE))?;
+        let td = td_quote::open(&options.td).map_err(td)?;
         fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -254,7 +251,7 @@ fn disk(error: FileError) -> StageError {
 }
 
 fn td(error: td_quote::TdError) -> StageError {
-    StageError::could_not_ask(chain(&error), TD_ADVICE)
+    StageError::could_not_ask(chain(&error), error.advice())
 }
 
 impl Effects for Guest {

@@ -1,12 +1,15 @@
 //! One module per command. Each takes its arguments and gives an outcome; printing is done in one place, by the caller.
 
+mod ccel;
 mod keys_file;
+mod rand;
 mod replay;
 mod request_keys;
 mod setup;
 mod td;
 mod verify;
 
+pub(crate) use rand::rand;
 pub(crate) use replay::replay;
 pub(crate) use request_keys::request_keys;
 pub(crate) use setup::setup;

@@ -1,7 +1,8 @@
 //! `quote`, `extend`, `event-log`: what a TD says and records about itself.
 
+use super::ccel;
 use crate::{
-    cli::{Extend, Quote, Td},
+    cli::{EventLog, Extend, Quote},
     exit::{Failure, Outcome},
     table::table,
 };
@@ -48,8 +49,12 @@ pub(crate) fn extend(arguments: &Extend) -> Result<Outcome, Failure> {
     Ok(log_outcome("recorded", &recorded))
 }
 
-pub(crate) fn event_log(arguments: &Td) -> Result<Outcome, Failure> {
-    let log = td_quote::open(&arguments.td)?.event_log()?;
+pub(crate) fn event_log(arguments: &EventLog) -> Result<Outcome, Failure> {
+    if let Some(path) = &arguments.ccel {
+        return ccel::show(path, arguments);
+    }
+    let td = arguments.td.as_deref().unwrap_or("tsm");
+    let log = td_quote::open(td)?.event_log()?;
     Ok(log_outcome("event_log", &log))
 }
 

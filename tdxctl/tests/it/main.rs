@@ -6,10 +6,12 @@
     missing_docs
 )]
 
+mod ccel;
 mod guest;
 mod kms;
 mod leases;
 mod on_chain;
+mod rand;
 mod release;
 mod replay;
 mod run;

@@ -1,6 +1,7 @@
 //! Tests of the catalogue: format, bounds, and proofs against a second implementation of RFC 6962.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+mod ccel;
 mod firmware;
 mod format;
 mod kernel;

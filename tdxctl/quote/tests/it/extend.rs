@@ -1,6 +1,6 @@
 //! RTMR3 through sysfs, and the log beside it.
 
-use crate::kernel::{Pipes, give, paths, pipe, take, td};
+use crate::kernel::{Pipes, paths, pipe, rtmr3, td};
 use kms_types::{EventLogEntry, Rtmr};
 use std::{
     fs::{self, OpenOptions},
@@ -20,8 +20,9 @@ fn register(path: &Path, go: Receiver<()>, disturb: bool) -> JoinHandle<(Rtmr, V
     spawn(move || {
         let (mut value, mut digests) = (Rtmr::ZERO, Vec::new());
         for () in go {
-            give(&path, value.as_ref());
-            let digest = take(&path);
+            let _ = fs::write(&path, value.as_ref());
+            // One path for both directions: no pipe may be renewed while the client can open it again at once.
+            let digest = fs::read(&path).unwrap();
             if let Ok(digest) = <[u8; 48]>::try_from(digest.as_slice()) {
                 value = value.extended(&digest);
             }
@@ -29,7 +30,7 @@ fn register(path: &Path, go: Receiver<()>, disturb: bool) -> JoinHandle<(Rtmr, V
             if disturb {
                 value = value.extended(&[9; 48]);
             }
-            give(&path, value.as_ref());
+            let _ = fs::write(&path, value.as_ref());
         }
         (value, digests)
     })
@@ -41,7 +42,7 @@ fn register_gets_the_digest_and_the_log_the_event() {
     let td = td(folder.path(), &Pipes::default());
     assert_eq!(td.event_log().unwrap(), []);
     let (go, ready) = channel();
-    let kernel = register(&paths(folder.path()).rtmr3, ready, false);
+    let kernel = register(&rtmr3(folder.path()), ready, false);
     let sent = [
         ("system-preparing", &b""[..]),
         ("app-id", &[1; 20]),
@@ -79,7 +80,7 @@ fn register_moved_by_another_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     let td = td(folder.path(), &Pipes::default());
     let (go, ready) = channel();
-    let kernel = register(&paths(folder.path()).rtmr3, ready, true);
+    let kernel = register(&rtmr3(folder.path()), ready, true);
     go.send(()).unwrap();
     drop(go);
     assert!(matches!(
@@ -94,12 +95,12 @@ fn register_moved_by_another_is_reported() {
 fn without_a_register_nothing_is_logged() {
     let folder = tempfile::tempdir().unwrap();
     let td = td(folder.path(), &Pipes::default());
-    assert!(matches!(td.extend("app-id", &[1; 20]), Err(TdError::Io { .. })));
+    let error = td.extend("app-id", &[1; 20]).unwrap_err();
+    assert!(matches!(error, TdError::NoRegister { .. }), "{error}");
+    assert!(error.advice().contains("6.16"));
+    assert!(error.to_string().contains("rtmr3:sha384"), "{error}");
     assert_eq!(td.event_log().unwrap(), []);
-    assert!(
-        !paths(folder.path()).rtmr3.exists(),
-        "the register file was created"
-    );
+    assert!(!rtmr3(folder.path()).exists(), "the register file was created");
 }
 
 #[test]
@@ -107,9 +108,9 @@ fn register_of_another_size_is_refused() {
     for size in [47, 49] {
         let folder = tempfile::tempdir().unwrap();
         let td = td(folder.path(), &Pipes::default());
-        fs::write(paths(folder.path()).rtmr3, vec![0; size]).unwrap();
+        fs::write(rtmr3(folder.path()), vec![0; size]).unwrap();
         assert!(td.extend("app-id", &[1; 20]).is_err(), "{size} bytes");
-        assert_eq!(fs::read(paths(folder.path()).rtmr3).unwrap(), vec![0; size]);
+        assert_eq!(fs::read(rtmr3(folder.path())).unwrap(), vec![0; size]);
     }
 }
 
@@ -118,7 +119,7 @@ fn bounds_hold_before_the_register_moves() {
     let folder = tempfile::tempdir().unwrap();
     let td = td(folder.path(), &Pipes::default());
     let paths = paths(folder.path());
-    fs::write(&paths.rtmr3, [0; 48]).unwrap();
+    fs::write(rtmr3(folder.path()), [0; 48]).unwrap();
     assert!(matches!(td.extend("", &[]), Err(TdError::Empty { .. })));
     assert!(matches!(
         td.extend(&"n".repeat(129), &[]),
@@ -135,7 +136,7 @@ fn bounds_hold_before_the_register_moves() {
         td.extend("one-more", &[]),
         Err(TdError::TooManyEvents { .. })
     ));
-    assert_eq!(fs::read(&paths.rtmr3).unwrap(), [0; 48]);
+    assert_eq!(fs::read(rtmr3(folder.path())).unwrap(), [0; 48]);
 }
 
 #[test]
@@ -143,7 +144,7 @@ fn damaged_log_is_refused_and_stops_extensions() {
     let folder = tempfile::tempdir().unwrap();
     let td = td(folder.path(), &Pipes::default());
     let paths = paths(folder.path());
-    fs::write(&paths.rtmr3, [0; 48]).unwrap();
+    fs::write(rtmr3(folder.path()), [0; 48]).unwrap();
     let good = serde_json::to_string(&EventLogEntry::runtime("e", &[]).unwrap()).unwrap();
     for damage in [
         format!("{good}\nnot json\n"),
@@ -154,7 +155,7 @@ fn damaged_log_is_refused_and_stops_extensions() {
         fs::write(&paths.event_log, &damage).unwrap();
         assert!(td.event_log().is_err(), "{damage}");
         assert!(td.extend("app-id", &[1; 20]).is_err(), "{damage}");
-        assert_eq!(fs::read(&paths.rtmr3).unwrap(), [0; 48]);
+        assert_eq!(fs::read(rtmr3(folder.path())).unwrap(), [0; 48]);
     }
     let mut long = OpenOptions::new()
         .write(true)
@@ -163,4 +164,47 @@ fn damaged_log_is_refused_and_stops_extensions() {
         .unwrap();
     long.write_all(&vec![b' '; td_quote::MAX_LINE + 1]).unwrap();
     assert!(matches!(td.event_log(), Err(TdError::TooLong { .. })));
+}
+
+/// The folder of the driver, every register told apart by its first byte.
+fn all_registers(folder: &Path) {
+    for (number, name) in ["mrtd", "rtmr0", "rtmr1", "rtmr2", "rtmr3"].iter().enumerate() {
+        let mut value = [0x11; 48];
+        value[0] = u8::try_from(number).unwrap();
+        fs::write(folder.join(format!("{name}:sha384")), value).unwrap();
+    }
+}
+
+#[test]
+fn every_register_is_read_from_its_own_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let td = td(folder.path(), &Pipes::default());
+    all_registers(folder.path());
+    let read = td.registers().unwrap();
+    let first =
+        [read.os.rtmr0, read.os.rtmr1, read.os.rtmr2, read.rtmr3].map(|register| register.as_ref()[0]);
+    assert_eq!((read.os.mrtd.as_ref()[0], first), (0, [1, 2, 3, 4]));
+    for name in ["mrtd:sha384", "rtmr2:sha384"] {
+        let whole = fs::read(folder.path().join(name)).unwrap();
+        for size in [0, 47, 49, 96] {
+            fs::write(folder.path().join(name), vec![0; size]).unwrap();
+            let error = td.registers().unwrap_err().to_string();
+            let words = format!("{name}: expected 48 bytes, got {size} bytes");
+            assert!(error.contains(&words), "{error}");
+        }
+        fs::remove_file(folder.path().join(name)).unwrap();
+        assert!(matches!(td.registers(), Err(TdError::NoRegister { path, .. }) if path.ends_with(name)));
+        fs::write(folder.path().join(name), whole).unwrap();
+    }
+}
+
+#[test]
+fn a_register_that_takes_no_extension_leaves_the_log_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let td = td(folder.path(), &Pipes::default());
+    // A folder where the file should be: reading it fails as the kernel fails, for another reason than absence.
+    fs::create_dir(rtmr3(folder.path())).unwrap();
+    let error = td.extend("app-id", &[1; 20]).unwrap_err();
+    assert!(matches!(error, TdError::Io { .. }), "{error}");
+    assert_eq!(td.event_log().unwrap(), []);
 }
