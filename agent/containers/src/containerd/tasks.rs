@@ -15,6 +15,8 @@ use tonic::Code;
 use super::{Containerd, QUICK, SLOW, accept, deadline, sort};
 use crate::error::RuntimeError;
 
+/// With nothing named, containerd's shim hands out a null device that can only be read, and what prints a line fails.
+const NOWHERE: &str = "file:///dev/null";
 const PROCESS_TYPE: &str = "types.containerd.io/opencontainers/runtime-spec/1/Process";
 
 /// How a process ended.
@@ -158,6 +160,8 @@ impl Containerd {
                 type_url: PROCESS_TYPE.to_owned(),
                 value: process.to_vec(),
             }),
+            stdout: NOWHERE.to_owned(),
+            stderr: NOWHERE.to_owned(),
             ..ExecProcessRequest::default()
         };
         let mut client = TasksClient::new(self.channel());

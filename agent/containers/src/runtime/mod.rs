@@ -107,8 +107,23 @@ impl Runtime {
         Ok(running)
     }
 
+    /// Takes away what this runtime has in the kernel: processes, interfaces, networks, packet rules. Containers, with their
+    /// files and logs, stay for the next [`Runtime::up`].
+    pub async fn halt(&self) -> Result<(), RuntimeError> {
+        self.clear(false).await
+    }
+
     /// Removes every container and network of this runtime, and its volumes when asked.
     pub async fn down(&self, volumes: bool) -> Result<(), RuntimeError> {
+        self.clear(true).await?;
+        if volumes {
+            let folder = self.config.data.join("volumes");
+            files::remove_folder(&folder).map_err(RuntimeError::io(&folder, "removing volumes"))?;
+        }
+        Ok(())
+    }
+
+    async fn clear(&self, records: bool) -> Result<(), RuntimeError> {
         let network = |source| RuntimeError::Network {
             container: "all".to_owned(),
             source,
@@ -116,16 +131,17 @@ impl Runtime {
         let networks = Networks::open(&self.config, &[]).await.map_err(network)?;
         let ops = Ops::new(self.config.clone(), self.client.clone(), networks);
         for record in self.client.containers().await? {
-            if record.labels.contains_key(LABEL_PROJECT) {
+            if !record.labels.contains_key(LABEL_PROJECT) {
+                continue;
+            }
+            if records {
                 ops.remove(&record.id).await?;
+            } else {
+                ops.clear_task(&record.id).await?;
             }
         }
-        ops.networks.remove_all().await.map_err(network)?;
-        if volumes {
-            let folder = self.config.data.join("volumes");
-            files::remove_folder(&folder).map_err(RuntimeError::io(&folder, "removing volumes"))?;
-        }
-        Ok(())
+        self.clear_looks()?;
+        ops.networks.remove_all().await.map_err(network)
     }
 
     async fn blueprints(

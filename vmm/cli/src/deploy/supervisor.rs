@@ -18,7 +18,7 @@ use soft_td::{PlatformConfig, PlatformSeed, SimImage, SoftPlatform, TdConfig, se
 use std::{
     fs::{self, OpenOptions},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::Arc,
     time::{Duration, Instant},
@@ -126,28 +126,58 @@ pub(super) async fn stop(instance: &Instance, output: &Output) -> Result<()> {
 /// # Errors
 /// When it runs, or something does not let go.
 pub(super) async fn clear(instance: &Instance) -> Result<()> {
+    let Some(_lock) = instance.lock()? else {
+        return Ok(());
+    };
+    clear_all(instance).await
+}
+
+/// The same, by whoever holds its lock.
+async fn clear_all(instance: &Instance) -> Result<()> {
     let folder = instance.folder().join("c");
-    if alive(instance)? || !folder.exists() {
+    if !folder.exists() {
         return Ok(());
     }
     let containerd = Containerd::start(&folder, Options::default()).await?;
-    let (run, data) = (
-        instance.paths().run().to_owned(),
-        instance.paths().data().to_owned(),
-    );
+    halt(instance, &containerd.socket()).await
+}
+
+fn socket(instance: &Instance) -> PathBuf {
+    instance.folder().join("c").join("containerd.sock")
+}
+
+async fn halt(instance: &Instance, containerd: &Path) -> Result<()> {
+    let paths = instance.paths();
     let config = RuntimeConfig::new(
-        containerd.socket(),
+        containerd.to_owned(),
         namespace(instance),
-        data.join("containers"),
-        run.join("containers"),
+        paths.data().join("containers"),
+        paths.run().join("containers"),
         anvil_tests::binaries::own("kedge-agent")?,
     );
-    Ok(Runtime::connect(config).await?.down(false).await?)
+    Runtime::connect(config).await?.halt().await?;
+    remove_empty(&namespace(instance));
+    Ok(())
+}
+
+/// Takes the empty folders away that a namespace leaves: runc's notes, control groups in whatever hierarchies there are.
+fn remove_empty(namespace: &str) {
+    let groups = Path::new("/sys/fs/cgroup");
+    let hierarchies = fs::read_dir(groups).into_iter().flatten().flatten();
+    let mut folders: Vec<PathBuf> = hierarchies
+        .map(|entry| entry.path().join("kedge").join(namespace))
+        .collect();
+    folders.push(groups.join("kedge").join(namespace));
+    folders.push(Path::new("/run/containerd/runc").join(namespace));
+    for folder in folders {
+        // One that is not empty, or not there, is not removed.
+        let _ = fs::remove_dir(folder);
+    }
 }
 
 /// Whether a container of an instance without a supervisor still runs.
 fn left_running(instance: &Instance) -> bool {
-    let socket = instance.folder().join("c").join("containerd.sock");
+    let socket = socket(instance);
     let Ok(processes) = fs::read_dir("/proc") else {
         return false;
     };
@@ -172,21 +202,26 @@ pub(super) async fn run(state: &Path, instance: &Instance) -> Result<()> {
     )?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        ended = host(state, instance) => ended,
-        _ = terminate.recv() => shut_down(instance).await,
-        _ = interrupt.recv() => shut_down(instance).await,
+    // Boxed, not in the branch: its programs must outlive the choice, for the agent is who stops the app.
+    let mut guest = Box::pin(host(state, instance));
+    let ended = tokio::select! {
+        ended = &mut guest => Some(ended),
+        _ = terminate.recv() => None,
+        _ = interrupt.recv() => None,
+    };
+    let mut halted = false;
+    if ended.is_none() && instance.paths().agent_socket().exists() {
+        match super::control::stop(instance, STOP).await {
+            // Its containerd still runs: one less to start.
+            Ok(_) => halted = halt(instance, &socket(instance)).await.is_ok(),
+            Err(error) => eprintln!("the app was not stopped in good order: {error:#}"),
+        }
     }
-}
-
-/// Ends the app in good order; whatever is left ends with this process.
-async fn shut_down(instance: &Instance) -> Result<()> {
-    if instance.paths().agent_socket().exists()
-        && let Err(error) = super::control::stop(instance, STOP).await
-    {
-        eprintln!("the app was not stopped in good order: {error:#}");
+    drop(guest);
+    if !halted {
+        clear_all(instance).await?;
     }
-    Ok(())
+    ended.unwrap_or(Ok(()))
 }
 
 /// Boots the guest and keeps its agent running.

@@ -59,13 +59,14 @@ impl App {
             r#"services:
   web:
     image: lab.local/web:1@{digest}
-    command: ["sh", "-c", "mkdir -p /tmp/www; echo \"$$GREETING {version}\" > /tmp/www/index.html; date >> /data/boots; cp /data/boots /tmp/www/boots; exec httpd -f -p 80 -h /tmp/www"]
+    command: ["sh", "-c", "mkdir -p /tmp/www; echo \"$$GREETING {version}\" > /tmp/www/index.html; date >> /data/boots; cp /data/boots /tmp/www/boots; echo served by {version}; exec httpd -f -p 80 -h /tmp/www"]
+    stop_grace_period: 500ms
     environment:
       GREETING: ${{GREETING}}
     ports: ["127.0.0.1:{port}:80"]
     volumes: ["data:/data", "/var/run/dstack.sock:/var/run/dstack.sock"]
     healthcheck:
-      test: ["CMD", "test", "-f", "/tmp/www/index.html"]
+      test: ["CMD", "wget", "-O", "-", "http://127.0.0.1/"]
       interval: 500ms
 volumes:
   data: {{}}
@@ -95,11 +96,76 @@ volumes:
         json(state, &[fixed.as_slice(), extra].concat())
     }
 
+    /// Nobody listens, and the caller is told so at once.
+    fn refuses(&self) {
+        let started = Instant::now();
+        let refused = TcpStream::connect_timeout(&([127, 0, 0, 1], self.port).into(), Duration::from_secs(5));
+        assert_eq!(refused.unwrap_err().kind(), std::io::ErrorKind::ConnectionRefused);
+        assert!(started.elapsed() < Duration::from_secs(1));
+    }
+
     fn get(&self, path: &str) -> String {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("the published port answers");
         stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
         exchange(&mut stream, &format!("GET {path} HTTP/1.0\r\n\r\n"))
     }
+}
+
+/// What an instance has outside its folder, by the names it has there.
+struct Traces {
+    words: Vec<String>,
+    folder: String,
+}
+
+impl Traces {
+    /// Of an instance that runs.
+    fn of(instance: &Path, port: u16) -> Self {
+        let networks = fs::read_dir(instance.join("data/containers/networks")).unwrap();
+        let mut words: Vec<String> = networks
+            .map(|entry| {
+                let text = fs::read(entry.unwrap().path()).unwrap();
+                let network: Value = serde_json::from_slice(&text).unwrap();
+                network["bridge"].as_str().unwrap()["kdg".len()..].to_owned()
+            })
+            .collect();
+        assert!(!words.is_empty());
+        words.push(format!("--dport {port} "));
+        words.push(format!("--dports {port} "));
+        let namespaces = fs::read_dir(instance.join("c/state/io.containerd.runtime.v2.task")).unwrap();
+        words.extend(
+            namespaces
+                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                .filter(|name| name.starts_with("kedge-")),
+        );
+        Self {
+            words,
+            folder: instance.display().to_string(),
+        }
+    }
+
+    /// Every line of the machine's own lists that names it: packet rules, interfaces, control groups, mounts, runc's notes,
+    /// network namespaces.
+    fn found(&self) -> Vec<String> {
+        let run = |program: &str, arguments: &[&str]| {
+            let output = std::process::Command::new(program).args(arguments).output();
+            String::from_utf8(output.unwrap().stdout).unwrap()
+        };
+        let mut lists = run("iptables-save", &[]) + &run("ip", &["-o", "link"]) + &run("ip", &["netns"]);
+        for folder in ["/run/containerd/runc", "/run/netns", "/var/run/netns"] {
+            lists += &run("find", &[folder, "-maxdepth", "2"]);
+        }
+        lists += &run("find", &["/sys/fs/cgroup", "-type", "d", "-path", "*/kedge/*"]);
+        lists += &fs::read_to_string("/proc/mounts").unwrap();
+        let words = self.words.iter().chain([&self.folder]);
+        words
+            .flat_map(|word| lists.lines().filter(move |line| line.contains(word.as_str())))
+            .map(str::to_owned)
+            .collect()
+    }
+}
+
+fn log(state: &Path) -> String {
+    String::from_utf8(kedge(state, &["logs", "web"]).stdout).unwrap()
 }
 
 fn exchange(stream: &mut (impl Read + Write), request: &str) -> String {
@@ -192,14 +258,24 @@ fn an_app_lives_through_updates_and_kills_and_leaves_nothing_behind() {
     assert_eq!(key(&third), first_key);
     assert_eq!(app.get("/boots").lines().count(), 3);
 
+    let traces = Traces::of(&instance, app.port);
+    assert!(
+        !traces.found().is_empty(),
+        "what is looked for is found while it runs"
+    );
     json(state, &["stop", "web"]);
-    assert!(TcpStream::connect_timeout(&([127, 0, 0, 1], app.port).into(), Duration::from_secs(1)).is_err());
+    app.refuses();
+    assert_eq!(traces.found(), Vec::<String>::new());
     assert_eq!(processes_of(&instance), 0);
+    json(state, &["start", "web"]);
+    assert_eq!(app.get("/boots").lines().count(), 4);
+    assert!(log(state).contains("served by"), "logs of earlier boots are kept");
     assert!(fails(state, &["rm", "web"], 1).contains("--yes"));
     json(state, &["rm", "web", "--yes"]);
     assert!(!instance.exists());
-    let mounts = fs::read_to_string("/proc/mounts").unwrap();
-    assert!(!mounts.contains(&instance.display().to_string()), "{mounts}");
+    app.refuses();
+    assert_eq!(traces.found(), Vec::<String>::new());
+    assert_eq!(processes_of(&instance), 0);
     assert!(fails(state, &["inspect", "web"], 3).contains("no instance web"));
 }
 
