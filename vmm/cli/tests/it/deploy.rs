@@ -125,7 +125,8 @@ impl Traces {
             .map(|entry| {
                 let text = fs::read(entry.unwrap().path()).unwrap();
                 let network: Value = serde_json::from_slice(&text).unwrap();
-                network["bridge"].as_str().unwrap()["kdg".len()..].to_owned()
+                let bridge = network["bridge"].as_str().unwrap();
+                bridge.strip_prefix("kdg").unwrap().to_owned()
             })
             .collect();
         assert!(!words.is_empty());
