@@ -4,7 +4,7 @@ use crate::exit::Refused;
 use anvil_tests::Description;
 use anyhow::{Context, Result, bail};
 use guest_files::{GuestPaths, write_private};
-use kms_types::{AppId, InstanceSeed};
+use kms_types::{AppId, ComposeHash, InstanceSeed};
 use kms_wire::EpochIdentity;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -30,12 +30,25 @@ pub(super) struct Record {
     pub(super) seed: InstanceSeed,
     /// Its app, once it is on-chain.
     pub(super) app_id: Option<AppId>,
+    /// What was about to be put on-chain for it, while that is not known to have happened.
+    #[serde(default)]
+    pub(super) intent: Option<Intent>,
     /// Version of the environment that was signed last.
     pub(super) env_version: u64,
     /// Image archives it brings along, inside its folder.
     pub(super) images: Vec<String>,
     /// Images its compose file names.
     pub(super) references: Vec<String>,
+}
+
+/// An app that was about to be made: enough to find it, should nobody have been there to hear of it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Intent {
+    /// The document it was to allow.
+    pub(super) compose_hash: ComposeHash,
+    /// The chain's height before.
+    pub(super) from_block: u64,
 }
 
 impl Record {
@@ -53,6 +66,7 @@ impl Record {
             name: name.to_owned(),
             seed: InstanceSeed::new(seed),
             app_id: None,
+            intent: None,
             env_version: 0,
             images: Vec::new(),
             references: Vec::new(),
@@ -88,12 +102,19 @@ pub(super) fn name(asked: Option<&str>, written: Option<String>, file: &Path) ->
     Ok(name)
 }
 
-/// Every instance of a network's folder, by name.
+/// An instance of a network's folder, and what is known of it, or why nothing is.
+pub(super) struct Listed {
+    pub(super) name: String,
+    pub(super) instance: Instance,
+    pub(super) record: Result<Record>,
+}
+
+/// Every instance of a network's folder, by name. One that is broken does not hide the others.
 ///
 /// # Errors
 /// When the folder cannot be read.
-pub(super) fn all(state: &Path) -> Result<Vec<(Instance, Record)>> {
-    let entries = match fs::read_dir(state.join("instances")) {
+pub(super) fn all(state: &Path) -> Result<Vec<Listed>> {
+    let entries = match fs::read_dir(std::path::absolute(state)?.join("instances")) {
         Ok(entries) => entries,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(error).context("instances"),
@@ -103,12 +124,29 @@ pub(super) fn all(state: &Path) -> Result<Vec<(Instance, Record)>> {
         let instance = Instance {
             folder: entry?.path(),
         };
-        if let Some(record) = instance.record()? {
-            found.push((instance, record));
-        }
+        let name = instance.name();
+        let record = match instance.record() {
+            Ok(Some(record)) => Ok(record),
+            // A deploy that was cut short before it had anything to lose.
+            Ok(None) if !instance.paths().data().exists() => continue,
+            Ok(None) => Err(broken(&name, "it is missing")),
+            Err(error) => Err(error),
+        };
+        found.push(Listed {
+            name,
+            instance,
+            record,
+        });
     }
-    found.sort_by(|one, other| one.1.name.cmp(&other.1.name));
+    found.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(found)
+}
+
+fn broken(name: &str, reason: impl std::fmt::Display) -> anyhow::Error {
+    anyhow::anyhow!(
+        "instance.json: {reason}. It holds the app's id, the seed its data belongs to and the version of its environment: \
+         put it back from a copy, or remove the instance with its data: `kedge rm {name} --yes`"
+    )
 }
 
 impl Instance {
@@ -153,11 +191,17 @@ impl Instance {
         let path = self.folder.join("instance.json");
         match guest_files::read_bounded(&path, MAX_RECORD) {
             Ok(text) => serde_json::from_slice(&text)
-                .with_context(|| path.display().to_string())
+                .map_err(|error| broken(&self.name(), error))
                 .map(Some),
             Err(error) if error.is_missing() => Ok(None),
-            Err(error) => Err(error.into()),
+            Err(error) => Err(broken(&self.name(), error)),
         }
+    }
+
+    /// Its name, as its folder has it.
+    pub(super) fn name(&self) -> String {
+        let name = self.folder.file_name().unwrap_or_default();
+        name.to_string_lossy().into_owned()
     }
 
     /// Keeps what is known of it.

@@ -50,8 +50,7 @@ pub(crate) async fn run(state: &Path, asked: &Deploy, output: &Output) -> Result
         signer: owner.address(),
         asked,
     })?;
-    let app = owner.allow(record.app_id, &document, output).await?;
-    record.app_id = Some(app);
+    let app = owner.app(&instance, &mut record, &document, output).await?;
     record.images = images::keep(&instance, &asked.image_archive)?;
     record.references = project
         .services
@@ -92,7 +91,7 @@ pub(crate) async fn instances(state: &Path, command: Instances, output: &Output)
             follow,
             tail,
         } => {
-            let instance = existing(state, &name)?;
+            let instance = known(state, &name)?;
             show::logs(&instance, service.as_deref(), follow, tail).await
         }
         Instances::Inspect { name } => show::inspect(&existing(state, &name)?, &name, output).await,
@@ -105,12 +104,12 @@ pub(crate) async fn instances(state: &Path, command: Instances, output: &Output)
             show::deployed(&instance, &name, started.elapsed(), output).await
         }
         Instances::Stop { name } => {
-            supervisor::stop(&existing(state, &name)?, output).await?;
+            supervisor::stop(&known(state, &name)?, output).await?;
             output.result("stopped", &[("name", name.into()), ("running", false.into())]);
             Ok(())
         }
         Instances::Rm { name, yes } => {
-            let instance = existing(state, &name)?;
+            let instance = known(state, &name)?;
             if !yes {
                 bail!("{name}: its data, seed and environment would be gone for good: say --yes");
             }
@@ -124,10 +123,41 @@ pub(crate) async fn instances(state: &Path, command: Instances, output: &Output)
     }
 }
 
+/// Stops every instance that runs, for a network that ends.
+///
+/// # Errors
+/// When one does not stop.
+pub(crate) async fn stop_all(state: &Path, output: &Output) -> Result<()> {
+    for listed in instance::all(state)? {
+        if supervisor::alive(&listed.instance)? {
+            output.say(format!("stopping {}: it runs in this network", listed.name));
+        }
+        supervisor::stop(&listed.instance, output)
+            .await
+            .with_context(|| listed.name.clone())?;
+    }
+    Ok(())
+}
+
+/// An instance that can be started.
 fn existing(state: &Path, name: &str) -> Result<Instance> {
-    let instance = Instance::new(state, name)?;
+    let instance = known(state, name)?;
     match instance.record().with_context(|| name.to_owned())? {
         Some(_) => Ok(instance),
-        None => Err(Refused(format!("there is no instance {name}: `kedge ps` lists them")).into()),
+        None => Err(missing(name)),
     }
+}
+
+/// An instance that can be stopped, looked at and removed, also when its record is broken.
+fn known(state: &Path, name: &str) -> Result<Instance> {
+    let instance = Instance::new(state, name)?;
+    if instance.folder().is_dir() {
+        Ok(instance)
+    } else {
+        Err(missing(name))
+    }
+}
+
+fn missing(name: &str) -> anyhow::Error {
+    Refused(format!("there is no instance {name}: `kedge ps` lists them")).into()
 }

@@ -45,10 +45,21 @@ pub(super) async fn deployed(instance: &Instance, name: &str, took: Duration, ou
 /// When the folder cannot be read.
 pub(super) async fn list(state: &Path, output: &Output) -> Result<()> {
     let mut rows = Vec::new();
-    for (instance, record) in instance::all(state)? {
-        let mut row = overview(&instance).await?;
-        row.insert(0, ("app", json!(record.app_id)));
-        row.insert(0, ("name", record.name.into()));
+    for listed in instance::all(state)? {
+        let (app, known) = match listed.record {
+            Ok(record) => (json!(record.app_id), overview(&listed.instance).await),
+            Err(error) => (json!(null), Err(error)),
+        };
+        let mut row = known.unwrap_or_else(|error| {
+            vec![
+                ("state", json!(format!("broken: {error:#}"))),
+                ("containers", json!(null)),
+                ("ports", json!([])),
+                ("lease", json!("–")),
+            ]
+        });
+        row.insert(0, ("app", app));
+        row.insert(0, ("name", listed.name.into()));
         rows.push(row);
     }
     if output.is_json() {

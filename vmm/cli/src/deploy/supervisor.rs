@@ -135,11 +135,16 @@ pub(super) async fn clear(instance: &Instance) -> Result<()> {
 /// The same, by whoever holds its lock.
 async fn clear_all(instance: &Instance) -> Result<()> {
     let folder = instance.folder().join("c");
-    if !folder.exists() {
+    if !folder.exists() || !ran(instance) {
         return Ok(());
     }
     let containerd = Containerd::start(&folder, Options::default()).await?;
     halt(instance, &containerd.socket()).await
+}
+
+/// Whether an agent ever ran. Before that a folder made in its data would be taken for somebody else's files.
+fn ran(instance: &Instance) -> bool {
+    instance.paths().data().join("containers").exists()
 }
 
 fn socket(instance: &Instance) -> PathBuf {
@@ -148,6 +153,9 @@ fn socket(instance: &Instance) -> PathBuf {
 
 async fn halt(instance: &Instance, containerd: &Path) -> Result<()> {
     let paths = instance.paths();
+    if !ran(instance) {
+        return Ok(());
+    }
     let config = RuntimeConfig::new(
         containerd.to_owned(),
         namespace(instance),

@@ -94,11 +94,13 @@ async fn wait_ready(state: &Path, keeper: &mut Child) -> Result<()> {
     }
 }
 
-/// Stops the network of a folder.
+/// Stops the network of a folder, and first the instances that run in it; their data stays.
 ///
 /// # Errors
-/// When it does not stop in time.
+/// When one of them does not stop in time.
 pub(super) async fn down(state: &Path, output: &Output) -> Result<()> {
+    // Without its network an instance runs until its lease ends and then stops for a reason nobody remembers.
+    crate::deploy::stop_all(state, output).await?;
     let Some(keeper) = keeper_of(state)? else {
         output.say(format!("no network runs in {}", state.display()));
         output.result("", &[("running", false.into())]);

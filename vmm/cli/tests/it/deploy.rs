@@ -2,11 +2,12 @@
 //! real chain. What its owner sees, what survives, what is left behind.
 
 use super::{Down, fails, json, kedge};
+use alloy::sol_types::SolEvent;
 use container_lab::Image;
 use serde_json::Value;
 use std::{
     fs,
-    io::{Read, Write},
+    io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
@@ -77,13 +78,13 @@ volumes:
         fs::write(self.path("docker-compose.yml"), text).unwrap();
     }
 
-    fn deploy(&self, state: &Path, extra: &[&str]) -> Value {
+    fn arguments(&self) -> Vec<String> {
         let (file, env, image) = (
             self.text("docker-compose.yml"),
             self.text("secrets.env"),
             self.text("image.tar"),
         );
-        let fixed = [
+        [
             "deploy",
             &file,
             "--name",
@@ -92,8 +93,31 @@ volumes:
             &env,
             "--image-archive",
             &image,
-        ];
+        ]
+        .map(str::to_owned)
+        .to_vec()
+    }
+
+    fn deploy(&self, state: &Path, extra: &[&str]) -> Value {
+        let fixed = self.arguments();
+        let fixed: Vec<&str> = fixed.iter().map(String::as_str).collect();
         json(state, &[fixed.as_slice(), extra].concat())
+    }
+
+    /// Deploys, and kills the command as soon as it has said these words.
+    fn deploy_until(&self, state: &Path, words: &str) {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_kedge"));
+        command.arg("--state").arg(state).args(self.arguments());
+        let (reader, writer) = std::io::pipe().unwrap();
+        command.stdout(writer.try_clone().unwrap()).stderr(writer);
+        let mut child = command.spawn().unwrap();
+        // The command holds the writing end; the reader ends with its last holder.
+        drop(command);
+        let mut lines = BufReader::new(reader).lines().map_while(Result::ok);
+        let seen = lines.any(|line| line.contains(words));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(seen, "{words:?} is never said");
     }
 
     /// Nobody listens, and the caller is told so at once.
@@ -328,4 +352,115 @@ fn what_a_guest_would_refuse_is_refused_before_the_chain_is_asked() {
     assert!(deploy("services:\n  web:\n    image: nginx:latest\n").contains("@sha256"));
     let output = kedge(state, &["ps"]);
     assert!(String::from_utf8_lossy(&output.stdout).contains("no instances"));
+}
+
+/// Apps the network's factory ever made.
+fn apps_made(state: &Path) -> Vec<String> {
+    let network = json(state, &["dev", "status"]);
+    let url = network["chain"]
+        .as_str()
+        .unwrap()
+        .strip_prefix("http://")
+        .unwrap()
+        .to_owned();
+    let body = serde_json::json!({ "jsonrpc": "2.0", "id": 1, "method": "eth_getLogs", "params": [{
+        "fromBlock": "0x0",
+        "address": network["authority"],
+        "topics": [authority_contracts::abi::KmsAuthority::AppDeployedViaFactory::SIGNATURE_HASH.to_string()],
+    }]})
+    .to_string();
+    let mut stream = TcpStream::connect(&url).unwrap();
+    let answer = exchange(
+        &mut stream,
+        &format!(
+            "POST / HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        ),
+    );
+    let answer: Value =
+        serde_json::from_str(answer.trim()).unwrap_or_else(|error| panic!("{error}: {answer}"));
+    let logs = answer["result"].as_array().unwrap_or_else(|| panic!("{answer}"));
+    logs.iter()
+        .map(|log| log["topics"][1].as_str().unwrap().replace(&"0".repeat(24), ""))
+        .collect()
+}
+
+#[test]
+fn a_deploy_killed_anywhere_makes_no_second_app_and_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path();
+    let app = App::new();
+    let _down = Down(state);
+    json(state, &["dev", "up"]);
+    // Sent and perhaps not mined; mined and not heard of; heard of and not final.
+    for words in ["  sender", "  transaction ", "waiting until the block"] {
+        let others = apps_made(state);
+        app.deploy_until(state, words);
+        for later in ["starting", "boot"] {
+            app.deploy_until(state, later);
+        }
+        let deployed = app.deploy(state, &[]);
+        let mut made = apps_made(state);
+        made.retain(|app| !others.contains(app));
+        assert_eq!(made, [deployed["app"].as_str().unwrap().to_owned()], "{words}");
+        assert!(app.get("/").starts_with("from the environment one"));
+        if words != "waiting until the block" {
+            json(state, &["rm", "web", "--yes"]);
+        }
+    }
+    // An update that was cut short before it was final is waited for, not believed.
+    app.write("two");
+    app.deploy_until(state, "waiting until the block");
+    app.deploy(state, &[]);
+    assert!(app.get("/").starts_with("from the environment two"));
+    json(state, &["rm", "web", "--yes"]);
+}
+
+#[test]
+fn a_broken_record_is_shown_beside_the_others_and_the_network_ends_with_its_instances() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path();
+    let app = App::new();
+    let _down = Down(state);
+    json(state, &["dev", "up"]);
+    app.deploy(state, &[]);
+    for (name, text) in [
+        ("cut", r#"{"name": "cut", "se"#),
+        ("alien", r#"{"name": "alien", "wheels": 4}"#),
+    ] {
+        let broken = state.join("instances").join(name);
+        fs::create_dir_all(&broken).unwrap();
+        fs::write(broken.join("instance.json"), text).unwrap();
+    }
+    fs::create_dir_all(state.join("instances/lost/data")).unwrap();
+    let all = json(state, &["ps"])["instances"].clone();
+    let names: Vec<_> = all
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row["name"].clone())
+        .collect();
+    assert_eq!(names, ["alien", "cut", "lost", "web"]);
+    for row in &all.as_array().unwrap()[..3] {
+        let (name, shown) = (row["name"].as_str().unwrap(), row["state"].as_str().unwrap());
+        assert!(shown.starts_with("broken: instance.json: "), "{shown}");
+        assert!(shown.contains(&format!("kedge rm {name} --yes")), "{shown}");
+        let text = kedge(state, &["ps"]);
+        assert!(text.status.success() && String::from_utf8_lossy(&text.stdout).contains(name));
+    }
+    assert_eq!(all[3]["state"], "running");
+    assert!(fails(state, &["start", "cut"], 1).contains("kedge rm cut --yes"));
+    for name in ["cut", "alien", "lost"] {
+        json(state, &["rm", name, "--yes"]);
+    }
+    // The network does not leave them behind.
+    let traces = Traces::of(&state.join("instances/web"), app.port);
+    json(state, &["dev", "down"]);
+    app.refuses();
+    assert_eq!(traces.found(), Vec::<String>::new());
+    assert_eq!(row(state)["state"], "stopped");
+    json(state, &["dev", "up"]);
+    json(state, &["start", "web"]);
+    assert_eq!(app.get("/boots").lines().count(), 2);
+    json(state, &["rm", "web", "--yes"]);
 }
