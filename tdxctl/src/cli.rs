@@ -42,6 +42,10 @@ pub(crate) enum Command {
     RequestKeys(Box<RequestKeys>),
     /// Random bytes of the operating system.
     Rand(Rand),
+    /// Seals bytes to this app, or to this instance of it: whoever gets its keys from the KMS again can open them.
+    Seal(Box<Seal>),
+    /// Opens what `seal` made, and gives nothing of it unless all of it is as it was sealed.
+    Unseal(Box<Unseal>),
     /// Boots this guest: measures the app, gets its keys, opens its disk and environment, leaves all of it for the agent.
     Setup(Setup),
     /// Checks a quote, and the boot behind it, offline.
@@ -181,6 +185,74 @@ pub(crate) struct RequestKeys {
     /// Seconds for one call.
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     pub(crate) timeout: u64,
+}
+
+/// Where the keys come from, what they are for, where the bytes come from and go.
+#[derive(Debug, Args)]
+pub(crate) struct Sealing {
+    /// Folder of this boot, where setup left the keys.
+    #[arg(long, value_name = "DIR", default_value = "/run/kedge")]
+    pub(crate) run: PathBuf,
+    /// Ask this KMS for the keys instead, as `request-keys` does. Only before the boot is complete: afterwards no KMS releases keys.
+    #[arg(long, value_name = "URL", conflicts_with = "run")]
+    pub(crate) kms: Option<String>,
+    #[command(flatten)]
+    pub(crate) source: KmsSource,
+    /// What the bytes are for, in the clear, at most 1024 bytes; the same must be said to open them.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub(crate) context: String,
+    /// What to read; `-` is standard input.
+    #[arg(long = "in", value_name = "FILE", default_value = "-")]
+    pub(crate) input: PathBuf,
+    /// What to write, a file that only its owner can read, whole or not at all; `-` is standard output.
+    #[arg(long = "out", value_name = "FILE", default_value = "-")]
+    pub(crate) output: PathBuf,
+}
+
+/// How `seal` and `unseal` ask a KMS; as `request-keys`.
+#[derive(Debug, Args)]
+pub(crate) struct KmsSource {
+    /// `tsm` for the kernel's (configfs-tsm), `socket:PATH` for a simulated one; `tsm` when absent.
+    #[arg(long, value_name = "TD", env = "KEDGE_TD")]
+    pub(crate) td: Option<String>,
+    /// Identity document of the KMS.
+    #[arg(long, value_name = "FILE", requires = "kms", conflicts_with = "trusted_rpc")]
+    pub(crate) kms_identity_file: Option<PathBuf>,
+    /// Hash of the KMS CA's key.
+    #[arg(long, value_name = "HASH", requires = "kms")]
+    pub(crate) kms_identity: Option<KmsIdentity>,
+    #[command(flatten)]
+    pub(crate) chain: Chain,
+    /// Chain the answer must be decided on.
+    #[arg(long, value_name = "ID", value_parser = chain_id, requires = "kms")]
+    pub(crate) chain_id: Option<ChainId>,
+    /// catalogue.json of the OS image.
+    #[arg(long, value_name = "FILE", requires = "kms")]
+    pub(crate) catalogue: Option<PathBuf>,
+    /// The VMM's description of the VM.
+    #[arg(long, value_name = "FILE", requires = "kms")]
+    pub(crate) vm_config: Option<PathBuf>,
+    /// Seed of the instance id.
+    #[arg(long, value_name = "HEX", requires = "kms")]
+    pub(crate) instance_seed: Option<InstanceSeed>,
+    /// Seconds for one call.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    pub(crate) timeout: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Seal {
+    /// To this instance alone; to every instance of the app when absent.
+    #[arg(long)]
+    pub(crate) instance: bool,
+    #[command(flatten)]
+    pub(crate) sealing: Sealing,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Unseal {
+    #[command(flatten)]
+    pub(crate) sealing: Sealing,
 }
 
 /// Killed at any point and started again, it ends in the same state.

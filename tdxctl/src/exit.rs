@@ -13,10 +13,24 @@ pub const COULD_NOT_ASK: u8 = 2;
 /// The command line or an input file cannot be read as what it should be.
 pub const USAGE: u8 = 64;
 
+/// The exit code of a check.
+pub(crate) const fn of(ok: bool) -> u8 {
+    if ok { OK } else { REFUSED }
+}
+
+/// Exit code and name of a stage's kind of reason.
+pub(crate) const fn of_stage(kind: guest_setup::FailureKind) -> (u8, &'static str) {
+    match kind {
+        guest_setup::FailureKind::Malformed => (USAGE, "malformed"),
+        guest_setup::FailureKind::Refused => (REFUSED, "refused"),
+        guest_setup::FailureKind::CouldNotAsk => (COULD_NOT_ASK, "could_not_ask"),
+    }
+}
+
 /// What a command found.
 pub(crate) struct Outcome {
-    /// Whether all of it holds.
-    pub(crate) ok: bool,
+    /// The exit code: [`OK`] when all of it holds.
+    pub(crate) code: u8,
     /// For machines.
     pub(crate) json: Value,
     /// For people.
@@ -27,7 +41,7 @@ impl Outcome {
     /// Everything was said already.
     pub(crate) const fn silent() -> Self {
         Self {
-            ok: true,
+            code: OK,
             json: Value::Null,
             text: String::new(),
         }
@@ -67,11 +81,7 @@ impl Failure {
     }
 
     fn stage(error: &guest_setup::StageError, message: String) -> Self {
-        let (code, kind) = match error.kind {
-            guest_setup::FailureKind::Malformed => (USAGE, "malformed"),
-            guest_setup::FailureKind::Refused => (REFUSED, "refused"),
-            guest_setup::FailureKind::CouldNotAsk => (COULD_NOT_ASK, "could_not_ask"),
-        };
+        let (code, kind) = of_stage(error.kind);
         let mut failure = Self::new(code, kind, printable(&message));
         failure.0.advice = Some(error.advice);
         failure

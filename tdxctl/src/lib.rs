@@ -45,8 +45,7 @@ pub async fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     match print(json, &result) {
         Err(_) => exit::COULD_NOT_ASK,
         Ok(()) => match result {
-            Ok(outcome) if outcome.ok => exit::OK,
-            Ok(_) => exit::REFUSED,
+            Ok(outcome) => outcome.code,
             Err(failure) => failure.code(),
         },
     }
@@ -60,6 +59,8 @@ async fn execute(command: Command, json: bool) -> Result<Outcome, Failure> {
         Command::Rand(arguments) => commands::rand(&arguments, json),
         Command::Replay(arguments) => commands::replay(&arguments),
         Command::RequestKeys(arguments) => commands::request_keys(&arguments).await,
+        Command::Seal(arguments) => commands::seal(&arguments, json).await,
+        Command::Unseal(arguments) => commands::unseal(&arguments, json).await,
         Command::Setup(arguments) => commands::setup(arguments, json).await,
         Command::Verify(arguments) => commands::verify(&arguments).await,
     }

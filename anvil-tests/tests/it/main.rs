@@ -16,6 +16,7 @@ mod history;
 mod leases;
 mod release;
 mod scene;
+mod sealing;
 mod security_list;
 mod service;
 mod tampering;

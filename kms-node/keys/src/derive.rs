@@ -53,7 +53,7 @@ pub enum KeyError {
 
 /// `out` ← HKDF-SHA256(ikm, [`SALT`], LP(label) ‖ LP(u32 epoch) ‖ LP(part)…).
 pub(crate) fn expand(
-    ikm: &[u8; 32],
+    ikm: &[u8],
     epoch: KeyEpoch,
     label: &'static str,
     parts: &[&[u8]],

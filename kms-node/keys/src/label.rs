@@ -73,3 +73,28 @@ impl PathLabel {
         }
     }
 }
+
+/// What a key of sealed files is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SealLabel {
+    /// HKDF-SHA256 secret of an app's files, from its secp256k1 key. Parts: AppId.
+    App,
+    /// HKDF-SHA256 secret of one instance's files, from its disk key. Parts: AppId, InstanceId.
+    Instance,
+    /// AES-256-GCM key of one file, from either. Parts: the file's salt.
+    File,
+}
+
+impl SealLabel {
+    /// Every label.
+    pub const ALL: [Self; 3] = [Self::App, Self::Instance, Self::File];
+
+    /// The label as it enters the derivation.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::App => "seal/app/hkdf-sha256",
+            Self::Instance => "seal/instance/hkdf-sha256",
+            Self::File => "seal/file/aes-256-gcm",
+        }
+    }
+}

@@ -13,6 +13,7 @@ mod hpke;
 mod jws;
 mod label;
 mod rootfile;
+mod sealedfile;
 mod secret;
 mod sign;
 mod suite;
@@ -26,8 +27,12 @@ pub use derive::KeyError;
 pub use epoch::{EpochKeys, EpochPublic};
 pub use hpke::{OpeningKey, SealError, Sealed, seal};
 pub use jws::{JwsError, verify_jws_es256k};
-pub use label::{Label, PathLabel};
+pub use label::{Label, PathLabel, SealLabel};
 pub use rootfile::{Argon2Cost, Passphrase, RootFile, RootFileError, Wrapping, WrappingKey};
+pub use sealedfile::{
+    MAX_SEALED_CONTEXT, MAX_SEALED_FILE, MAX_SEALED_TEXT, SealScope, SealedFile, SealedFileError, SealingKey,
+    instance_seal_secret,
+};
 pub use secret::{EpochRoot, Secret};
 pub use sign::{
     SignatureError, app_key_message, env_public_key_message, path_key_message, recover_prehash,

@@ -23,6 +23,7 @@ def files():
     yield HERE / "certificates.json", derivations.certificates()
     yield HERE / "hpke.json", derivations.hpke()
     yield HERE / "root_file.json", derivations.root_file()
+    yield HERE / "sealed_files.json", derivations.sealed_files()
     yield HERE / "identities.json", identities.identities()
     yield HERE / "report_data.json", identities.report_data()
     yield HERE / "transcripts.json", messages.transcripts()

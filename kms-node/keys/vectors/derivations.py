@@ -300,3 +300,37 @@ def root_file():
             "file": _sealed(stretched, salt, 2, cost, roots).hex(),
         },
     }
+
+
+def sealed_files():
+    cases = []
+    app, instance = APPS[0]
+    none = b"\x00" * 20
+    for epoch, root in (ROOTS[1], ROOTS[2]):
+        app_key, disk_key = key(root, epoch, "app/k256", [app]), key(root, epoch, "app/disk/luks2-xts-512", [app, instance])
+        secrets = (
+            (1, none, app_key, expand(app_key, epoch, "seal/app/hkdf-sha256", [app], 32)),
+            (2, instance, disk_key, expand(disk_key, epoch, "seal/instance/hkdf-sha256", [app, instance], 32)),
+        )
+        for scope, sealed_to, ikm, secret in secrets:
+            for context, plain in ((b"", b""), (b"database", sample("sealed text", 100)), ("Schlüssel".encode(), b"x")):
+                salt = sample(f"sealed file {epoch} {scope} {len(cases)}", 32)
+                length = u32(len(plain) + 16)
+                head = b"kedge/sealed-file\x00" + u32(1) + bytes([scope]) + u32(epoch) + app + sealed_to + salt
+                head += len(context).to_bytes(2, "big") + context + length
+                file_key = expand(secret, epoch, "seal/file/aes-256-gcm", [salt], 32)
+                cases.append(
+                    {
+                        "scope": {1: "app", 2: "instance"}[scope],
+                        "ikm": ikm.hex(),
+                        "key_epoch": epoch,
+                        "app_id": app.hex(),
+                        "instance_id": sealed_to.hex(),
+                        "secret": secret.hex(),
+                        "context": context.hex(),
+                        "text": plain.hex(),
+                        "salt": salt.hex(),
+                        "file": (head + AESGCM(file_key).encrypt(b"\x00" * 12, plain, head)).hex(),
+                    }
+                )
+    return {"files": cases}

@@ -1,6 +1,7 @@
 //! The keys the agent may have: what it signs, certifies and derives with.
 
 use crate::{FileError, file};
+use kms_keys::{KeyError, instance_seal_secret};
 use kms_types::{AppId, Blob, InstanceId, KeyEpoch};
 use kms_wire::{AppKeys, SecretBytes};
 use serde::{Deserialize, Serialize};
@@ -28,12 +29,25 @@ pub struct GuestKeys {
     pub ca_certificates: String,
     /// App id of the network's gateway, zero when there is none.
     pub gateway_app_id: AppId,
+    /// Secret of the instance's sealed files, from its disk key; none when the keys are of one boot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance_seal_secret: Option<SecretBytes<32>>,
 }
 
 impl GuestKeys {
     /// The agent's part of released keys.
-    pub fn of(keys: &AppKeys) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// Never in practice: a derivation of 32 bytes.
+    pub fn of(keys: &AppKeys) -> Result<Self, KeyError> {
+        let secret = instance_seal_secret(
+            keys.disk_key.expose(),
+            &keys.app_id,
+            &keys.instance_id,
+            keys.key_epoch,
+        )?;
+        Ok(Self {
+            instance_seal_secret: Some(SecretBytes::new(secret.into_box())),
             app_id: keys.app_id,
             instance_id: keys.instance_id,
             key_epoch: keys.key_epoch,
@@ -41,7 +55,7 @@ impl GuestKeys {
             app_key_signature: keys.app_key_signature.clone(),
             ca_certificates: keys.ca_certificates.clone(),
             gateway_app_id: keys.gateway_app_id,
-        }
+        })
     }
 }
 

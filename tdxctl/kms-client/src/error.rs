@@ -163,9 +163,7 @@ impl RequestError {
     /// What to do about it.
     pub fn advice(&self) -> &'static str {
         match self {
-            Self::Td(_) => {
-                "check --td: tsm needs a TDX guest kernel with configfs-tsm, socket:PATH a simulated TD"
-            }
+            Self::Td(error) => error.advice(),
             Self::Moving { .. } => "let the app emit its events before the lease is renewed",
             Self::Quote(_) | Self::TooLong { .. } | Self::Csr { .. } => "the request was not sent",
             Self::NotInCatalogue { .. } => "give the catalogue.json of the OS image that this TD booted",

@@ -3,7 +3,7 @@
 
 use crate::{
     Certificate, Described, Guest, Kms, Lease, Released, RequestError, RetryPolicy, Rotation, Step,
-    request::keys_from, request_certificate, request_lease,
+    request::keys_from, request_certificate, request_lease, session::reach,
 };
 use futures::future::BoxFuture;
 use kms_types::UnixTime;
@@ -132,6 +132,15 @@ impl KmsPool {
             retry,
             last_good: AtomicUsize::new(0),
         })
+    }
+
+    /// Whether the pinned KMS answers at each address: one challenge of each, nothing is left there and nothing asked twice.
+    pub async fn reach(&self) -> Vec<(Url, Result<(), RequestError>)> {
+        let mut answers = Vec::with_capacity(self.nodes.len());
+        for node in &self.nodes {
+            answers.push((node.clone(), reach(node, &self.kms).await));
+        }
+        answers
     }
 
     /// Keys for a guest that boots.

@@ -26,6 +26,14 @@ impl Kms {
     }
 }
 
+/// Asks one node for a challenge and drops it: whether the pinned KMS answers at this address. Nothing is left there.
+///
+/// # Errors
+/// When nobody answers, or somebody else.
+pub(crate) async fn reach(url: &Url, kms: &Kms) -> Result<(), RequestError> {
+    Session::open(url, kms).await.map(drop)
+}
+
 /// A connection with a challenge.
 pub(crate) struct Session {
     pub(crate) client: KmsClient,

@@ -1,8 +1,8 @@
 //! The stages in their order. Each gets what the ones before it proved, and reports before and after.
 
 use crate::{
-    Effects, FailureKind, HostDocument, Machine, SetupError, StageError, env, handover, keys, measure,
-    requirements, storage,
+    Effects, FailureKind, HostDocument, SetupError, StageError, env, handover, keys, measure, requirements,
+    storage,
 };
 use guest_files::{BootMode, HandOver, StageState};
 use std::fmt;
@@ -123,18 +123,6 @@ pub fn run(document: &[u8], effects: &mut dyn Effects) -> Result<HandOver, Setup
         let handover = handover::hand_over(&document, &keys, storage, &accepted, effects)?;
         Ok((handover, "setup is done".to_owned()))
     })
-}
-
-/// Says what a boot of this document would find, touching nothing: document, requirements, pin.
-///
-/// # Errors
-/// The first thing that would stop the boot.
-pub fn check(document: &[u8], machine: &Machine) -> Result<HostDocument, SetupError> {
-    let at = |stage| move |source| SetupError { stage, source };
-    let document = HostDocument::parse(document).map_err(at(Stage::Document))?;
-    requirements::check(&document, machine, false).map_err(at(Stage::Requirements))?;
-    keys::pinned(&document).map_err(at(Stage::Keys))?;
-    Ok(document)
 }
 
 /// The hand-over of a run that came to its end before. What an earlier boot left is taken away first: a folder of the boot that

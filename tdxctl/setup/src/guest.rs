@@ -8,9 +8,9 @@ use guest_files::{
     FileError, GuestKeys, GuestPaths, HandOver, KeyProviderInfo, KmsAccess, Progress, StageState, Storage,
     read_bounded, write_private,
 };
-use kms_client::{Described, Expected, Kms, KmsPin, KmsPool, PoolError, RetryPolicy};
+use kms_client::{Described, Expected, Kms, KmsPin, KmsPool, PoolError, RequestError, RetryPolicy};
 use kms_types::{AppId, Blob, EventLogEntry, InstanceId, KeyEpoch, UnixTime};
-use kms_wire::SecretBytes;
+use kms_wire::{EpochIdentity, SecretBytes};
 use rand::RngCore;
 use std::{
     fs,
@@ -96,32 +96,8 @@ impl Guest {
     }
 
     fn ask_kms(&self, document: &HostDocument) -> Result<BootKeys, StageError> {
-        let identity = document.kms_identity.clone().ok_or_else(|| {
-            StageError::malformed("host document: kms_identity: expected one, got none", "add it")
-        })?;
-        let pin = KmsPin::from_identity(&identity).map_err(|error| {
-            StageError::malformed(
-                error.to_string(),
-                "take the identity from GET /v1/meta or the chain",
-            )
-        })?;
-        let kms = Kms {
-            pin,
-            network: Expected {
-                chain_id: document.chain.map(|chain| chain.chain_id),
-                contract: document.chain.map(|chain| chain.contract),
-            },
-            timeout: self.options.timeout,
-        };
-        let pool = KmsPool::new(&document.kms_urls, kms, self.options.retry).map_err(no_keys)?;
-        let guest = kms_client::Guest::of(&*self.td, &document.catalogue).map_err(|error| {
-            let text = chain(&error);
-            if error.could_not_ask() {
-                StageError::could_not_ask(text, error.advice())
-            } else {
-                StageError::refused(text, error.advice())
-            }
-        })?;
+        let (identity, pool) = kms_of(document, &self.options)?;
+        let guest = kms_client::Guest::of(&*self.td, &document.catalogue).map_err(asked)?;
         let described = Described {
             vm_config: document.vm_config.clone(),
             instance_seed: document.instance_seed,
@@ -133,7 +109,8 @@ impl Guest {
         Ok(BootKeys {
             disk: Zeroizing::new(*released.keys.disk_key.expose()),
             env: Some(Zeroizing::new(*released.keys.env_key.expose())),
-            agent: GuestKeys::of(&released.keys),
+            agent: GuestKeys::of(&released.keys)
+                .map_err(|error| StageError::refused(chain(&error), "this is a fault of the guest"))?,
             provider: KeyProviderInfo {
                 name: "kms".to_owned(),
                 id: hex::encode(identity.kms_identity.as_ref()),
@@ -160,6 +137,7 @@ impl Guest {
                     app_key_signature: Blob::default(),
                     ca_certificates: String::new(),
                     gateway_app_id: AppId::ZERO,
+                    instance_seal_secret: None,
                 };
                 self.options.paths.write_keys(&keys).map_err(disk)?;
                 keys
@@ -194,6 +172,32 @@ impl Guest {
         })?;
         Ok(inside(folder, name))
     }
+}
+
+/// The nodes of the KMS the document names, and who must answer there.
+pub(crate) fn kms_of(
+    document: &HostDocument,
+    options: &GuestOptions,
+) -> Result<(EpochIdentity, KmsPool), StageError> {
+    let identity = document.kms_identity.clone().ok_or_else(|| {
+        StageError::malformed("host document: kms_identity: expected one, got none", "add it")
+    })?;
+    let pin = KmsPin::from_identity(&identity).map_err(|error| {
+        StageError::malformed(
+            error.to_string(),
+            "take the identity from GET /v1/meta or the chain",
+        )
+    })?;
+    let kms = Kms {
+        pin,
+        network: Expected {
+            chain_id: document.chain.map(|chain| chain.chain_id),
+            contract: document.chain.map(|chain| chain.contract),
+        },
+        timeout: options.timeout,
+    };
+    let pool = KmsPool::new(&document.kms_urls, kms, options.retry).map_err(no_keys)?;
+    Ok((identity, pool))
 }
 
 fn remove(path: &Path) -> Result<(), StageError> {
@@ -233,6 +237,15 @@ fn fresh_scalar() -> Box<[u8; 32]> {
     }
 }
 
+pub(crate) fn asked(error: RequestError) -> StageError {
+    let text = chain(&error);
+    if error.could_not_ask() {
+        StageError::could_not_ask(text, error.advice())
+    } else {
+        StageError::refused(text, error.advice())
+    }
+}
+
 fn no_keys(error: PoolError) -> StageError {
     let (text, advice) = (chain(&error), error.advice());
     match &error {
@@ -250,7 +263,7 @@ fn disk(error: FileError) -> StageError {
     StageError::could_not_ask(chain(&error), DISK_ADVICE)
 }
 
-fn td(error: td_quote::TdError) -> StageError {
+pub(crate) fn td(error: td_quote::TdError) -> StageError {
     StageError::could_not_ask(chain(&error), error.advice())
 }
 

@@ -19,7 +19,36 @@ pub(crate) struct Event {
 pub(crate) fn measure(document: &HostDocument, effects: &mut dyn Effects) -> Result<String, StageError> {
     let events = events(document);
     let log = runtime(&effects.event_log()?);
-    for (recorded, event) in log.iter().zip(&events) {
+    compare(&events, &log)?;
+    for event in events.iter().skip(log.len()) {
+        effects.extend(event.name, &event.payload)?;
+    }
+    Ok(format!(
+        "{} events recorded, {} of them before",
+        events.len(),
+        log.len().min(events.len())
+    ))
+}
+
+/// How far a boot of this document has come by what the log says.
+pub(crate) fn standing(document: &HostDocument, log: &[EventLogEntry]) -> Result<String, StageError> {
+    let (events, log) = (events(document), runtime(log));
+    compare(&events, &log)?;
+    Ok(if log.is_empty() {
+        "nothing recorded yet".to_owned()
+    } else if log.iter().any(|entry| entry.event == "system-ready") {
+        "this boot is complete".to_owned()
+    } else {
+        format!(
+            "{} of {} events recorded by an earlier run of this boot",
+            log.len().min(events.len()),
+            events.len()
+        )
+    })
+}
+
+fn compare(events: &[Event], log: &[EventLogEntry]) -> Result<(), StageError> {
+    for (recorded, event) in log.iter().zip(events) {
         // B2: what is recorded stays; a guest that went on after another boot's events would end in a register nobody allowed.
         if recorded.event != event.name || recorded.event_payload.as_bytes() != event.payload {
             return Err(StageError::refused(
@@ -33,14 +62,7 @@ pub(crate) fn measure(document: &HostDocument, effects: &mut dyn Effects) -> Res
             ));
         }
     }
-    for event in events.iter().skip(log.len()) {
-        effects.extend(event.name, &event.payload)?;
-    }
-    Ok(format!(
-        "{} events recorded, {} of them before",
-        events.len(),
-        log.len().min(events.len())
-    ))
+    Ok(())
 }
 
 /// Records one later event, unless the log has it with this very payload.

@@ -186,7 +186,11 @@ fn outcome(log: &CcLog, compared: &Compared) -> Outcome {
             "\nRTMR3: expected no event of firmware or kernel, got {of_the_app}"
         ));
     }
-    Outcome { ok, json, text }
+    Outcome {
+        code: crate::exit::of(ok),
+        json,
+        text,
+    }
 }
 
 fn event_json(event: &CcEvent) -> Value {

@@ -32,7 +32,7 @@ pub(crate) fn rand(arguments: &Rand, json: bool) -> Result<Outcome, Failure> {
         // K4: whoever asks for random bytes in a file means to keep them secret.
         write_private(path, &text).map_err(|error| Failure::could_not_ask(&error))?;
         return Ok(Outcome {
-            ok: true,
+            code: crate::exit::OK,
             json: json!({ "ok": true, "bytes": count, "output": path.display().to_string() }),
             text: format!("{}: {count} bytes", path.display()),
         });

@@ -108,7 +108,7 @@ fn outcome(
         error.map_or_else(String::new, |error| format!("\nboot events: {error}\n")),
     );
     Outcome {
-        ok,
+        code: crate::exit::of(ok),
         json: json.into(),
         text,
     }

@@ -20,6 +20,19 @@ pub(crate) async fn request_keys(arguments: &RequestKeys) -> Result<Outcome, Fai
     if let Some(path) = &arguments.out {
         keys_file::check_free(path)?;
     }
+    let (pin, released) = ask(arguments).await?;
+    let fingerprints = keys_file::fingerprints(&released.keys)?;
+    if let Some(path) = &arguments.out {
+        keys_file::write(path, &released.keys)?;
+        if path == Path::new("-") {
+            return Ok(Outcome::silent());
+        }
+    }
+    Ok(outcome(arguments, &pin, &released, &fingerprints))
+}
+
+/// Asks, and gives the keys with the pin of the KMS that gave them.
+pub(super) async fn ask(arguments: &RequestKeys) -> Result<(KmsPin, Released), Failure> {
     let catalogue = input::read(&arguments.catalogue, MAX_CATALOGUE_JSON)?;
     let vm_config = match &arguments.vm_config {
         Some(path) => input::read_text(path, MAX_VM_CONFIG)?,
@@ -41,14 +54,7 @@ pub(crate) async fn request_keys(arguments: &RequestKeys) -> Result<Outcome, Fai
     };
     let td = td_quote::open(&arguments.td.td)?;
     let released = kms_client::request_keys(&options, &*td).await?;
-    let fingerprints = keys_file::fingerprints(&released.keys)?;
-    if let Some(path) = &arguments.out {
-        keys_file::write(path, &released.keys)?;
-        if path == Path::new("-") {
-            return Ok(Outcome::silent());
-        }
-    }
-    Ok(outcome(arguments, &options.pin, &released, &fingerprints))
+    Ok((options.pin, released))
 }
 
 /// Who the KMS is. There is no third way: an identity learnt from the connection itself would be anyone's.
@@ -89,7 +95,7 @@ fn outcome(arguments: &RequestKeys, pin: &KmsPin, released: &Released, fingerpri
             .to_owned()
     };
     Outcome {
-        ok: true,
+        code: crate::exit::OK,
         json: json!({
             "ok": true,
             "app_id": keys.app_id,

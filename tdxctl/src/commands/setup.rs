@@ -2,13 +2,13 @@
 
 use crate::{
     cli::Setup,
-    exit::{Failure, Outcome},
-    table::list,
+    exit::{self, Failure, Outcome},
+    table::{list, table},
 };
 use guest_files::{GuestPaths, HandOver, Progress, StageState};
-use guest_setup::{Guest, GuestOptions, HostDocument, Reporter};
+use guest_setup::{FailureKind, Finding, Guest, GuestOptions, HostDocument, Inspection, Reporter};
 use kms_client::RetryPolicy;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::{io::Write, time::Duration};
 use tokio::runtime::Handle;
 
@@ -24,7 +24,7 @@ pub(crate) async fn setup(arguments: Setup, json: bool) -> Result<Outcome, Failu
 }
 
 fn boot(arguments: &Setup, json: bool, handle: Handle) -> Result<Outcome, Failure> {
-    let document = guest_setup::read_document(&arguments.host_document)?;
+    let document = guest_setup::read_document(&arguments.host_document);
     let options = GuestOptions {
         paths: GuestPaths::new(&arguments.run, &arguments.data),
         td: arguments.td.td.clone(),
@@ -38,9 +38,9 @@ fn boot(arguments: &Setup, json: bool, handle: Handle) -> Result<Outcome, Failur
         os_version: os_version(),
     };
     if arguments.check {
-        let machine = Guest::machine_of(&options);
-        return Ok(found(&guest_setup::check(&document, &machine)?));
+        return Ok(found(&guest_setup::inspect(document, &options, &handle)));
     }
+    let document = document?;
     let mut guest = Guest::new(options, handle, reporter(json))?;
     Ok(booted(&guest_setup::run(&document, &mut guest)?))
 }
@@ -72,40 +72,106 @@ fn reporter(json: bool) -> Reporter {
     })
 }
 
-fn found(document: &HostDocument) -> Outcome {
+fn found(inspection: &Inspection) -> Outcome {
+    let rows: Vec<Value> = inspection
+        .findings
+        .iter()
+        .map(|finding| match &finding.result {
+            Ok(message) => {
+                json!({ "check": finding.name, "state": "ok", "message": message, "advice": null })
+            }
+            Err(error) => json!({
+                "check": finding.name,
+                "state": exit::of_stage(error.kind).1,
+                "message": error.message,
+                "advice": error.advice,
+            }),
+        })
+        .collect();
+    let code = worst(&inspection.findings);
+    let mut json = json!({ "ok": code == exit::OK, "exit_code": code, "checks": rows });
+    let mut text = table(
+        ["", "requirement", "found", "what to do"],
+        inspection.findings.iter().map(row),
+    );
+    if let Some(document) = &inspection.document {
+        let (facts, lines) = facts(document);
+        if let (Some(json), Value::Object(facts)) = (json.as_object_mut(), facts) {
+            json.extend(facts);
+        }
+        text = format!("{lines}\n\n{text}");
+    }
+    Outcome { code, json, text }
+}
+
+/// A document that cannot be read comes first, then what was refused, then what could not be asked.
+fn worst(findings: &[Finding]) -> u8 {
+    let has = |kind| {
+        let mut failures = findings
+            .iter()
+            .filter_map(|finding| finding.result.as_ref().err());
+        failures.any(|error| error.kind == kind)
+    };
+    [
+        FailureKind::Malformed,
+        FailureKind::Refused,
+        FailureKind::CouldNotAsk,
+    ]
+    .into_iter()
+    .find(|kind| has(*kind))
+    .map_or(exit::OK, |kind| exit::of_stage(kind).0)
+}
+
+fn row(finding: &Finding) -> [String; 4] {
+    let (state, message, advice) = match &finding.result {
+        Ok(message) => ("ok", message.clone(), ""),
+        Err(error) => {
+            let state = match error.kind {
+                FailureKind::Malformed => "MALFORMED",
+                FailureKind::Refused => "MISSING",
+                FailureKind::CouldNotAsk => "NOT REACHED",
+            };
+            (state, error.message.clone(), error.advice)
+        }
+    };
+    [
+        state.to_owned(),
+        finding.name.to_owned(),
+        message,
+        advice.to_owned(),
+    ]
+}
+
+/// What the document says, for machines and for people.
+fn facts(document: &HostDocument) -> (Value, String) {
     let compose = document.manifest.compose();
     let unknown = document.manifest.unknown_keys();
-    Outcome {
-        ok: true,
-        json: json!({
-            "ok": true,
-            "app_id": document.app_id,
-            "app_name": compose.name,
-            "compose_hash": document.manifest.hash(),
-            "os_image_hash": document.catalogue.os_image_hash(),
-            "host_config": guest_setup::host_config_hash(document),
-            "unknown_keys": unknown,
-        }),
-        text: list([
-            ("app", format!("{} ({})", document.app_id, compose.name)),
-            ("compose hash", document.manifest.hash().to_string()),
-            ("OS image", document.catalogue.os_image_hash().to_string()),
-            ("host config", guest_setup::host_config_hash(document).to_string()),
-            (
-                "unknown keys",
-                if unknown.is_empty() {
-                    "none".to_owned()
-                } else {
-                    unknown.join(", ")
-                },
-            ),
-        ]),
-    }
+    let json = json!({
+        "app_id": document.app_id,
+        "app_name": compose.name,
+        "compose_hash": document.manifest.hash(),
+        "os_image_hash": document.catalogue.os_image_hash(),
+        "host_config": guest_setup::host_config_hash(document),
+        "unknown_keys": unknown,
+    });
+    let unknown = if unknown.is_empty() {
+        "none".to_owned()
+    } else {
+        unknown.join(", ")
+    };
+    let text = list([
+        ("app", format!("{} ({})", document.app_id, compose.name)),
+        ("compose hash", document.manifest.hash().to_string()),
+        ("OS image", document.catalogue.os_image_hash().to_string()),
+        ("host config", guest_setup::host_config_hash(document).to_string()),
+        ("unknown keys", unknown),
+    ]);
+    (json, text)
 }
 
 fn booted(handover: &HandOver) -> Outcome {
     Outcome {
-        ok: true,
+        code: crate::exit::OK,
         json: json!({ "ok": true, "handover": handover }),
         text: list([
             ("app", format!("{} ({})", handover.app_id, handover.app_name)),

@@ -23,7 +23,7 @@ pub(crate) fn quote(arguments: &Quote) -> Result<Outcome, Failure> {
     };
     let event_log = td.event_log()?;
     Ok(Outcome {
-        ok: true,
+        code: crate::exit::OK,
         json: json!({
             "ok": true,
             "quote": format!("0x{}", hex::encode(&quote)),
@@ -60,7 +60,7 @@ pub(crate) fn event_log(arguments: &EventLog) -> Result<Outcome, Failure> {
 
 fn log_outcome(name: &str, log: &[EventLogEntry]) -> Outcome {
     Outcome {
-        ok: true,
+        code: crate::exit::OK,
         json: json!({ "ok": true, name: log }),
         text: table(
             ["register", "event", "payload", "digest"],

@@ -102,7 +102,7 @@ fn outcome(case: &Case, rows: &[CheckResult], trust: &Trust) -> Outcome {
         ));
     }
     Outcome {
-        ok,
+        code: crate::exit::of(ok),
         text: format!("{}\n\n{}\n\n{verdict}", checks(rows), list(facts)),
         json: json!({
             "ok": ok,

@@ -15,6 +15,7 @@ mod rand;
 mod release;
 mod replay;
 mod run;
+mod seal;
 mod setup;
 mod setup_kill;
 mod td;

@@ -92,6 +92,7 @@ impl Prepared {
                 app_key_signature: Blob::default(),
                 ca_certificates: String::new(),
                 gateway_app_id: AppId::ZERO,
+                instance_seal_secret: None,
             })
             .unwrap();
         let mode = if kms.is_some() {

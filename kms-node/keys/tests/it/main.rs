@@ -10,6 +10,7 @@ mod certificates;
 mod csr;
 mod hpke;
 mod root_file;
+mod sealed_file;
 mod secrets;
 mod signatures;
 mod support;

@@ -58,6 +58,7 @@ fn keys() -> GuestKeys {
         app_key_signature: Blob::new(vec![9; 65]).unwrap(),
         ca_certificates: "PEM".to_owned(),
         gateway_app_id: AppId::ZERO,
+        instance_seal_secret: Some(SecretBytes::new(Box::new([0xcd; 32]))),
     }
 }
 
@@ -70,6 +71,11 @@ fn documents_come_back_as_they_were() {
     let read = paths.read_keys().unwrap();
     assert_eq!(read.app_key.expose(), &[0xab; 32]);
     assert_eq!(read.app_key_signature, keys().app_key_signature);
+    assert_eq!(read.instance_seal_secret.unwrap().expose(), &[0xcd; 32]);
+    let mut none = keys();
+    none.instance_seal_secret = None;
+    paths.write_keys(&none).unwrap();
+    assert!(paths.read_keys().unwrap().instance_seal_secret.is_none());
     let report = Progress {
         stage: "keys".to_owned(),
         state: StageState::Failed,
