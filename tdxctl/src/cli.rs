@@ -158,6 +158,9 @@ pub(crate) struct RequestKeys {
         conflicts_with = "trusted_rpc"
     )]
     pub(crate) kms_identity_file: Option<PathBuf>,
+    /// Identity document of the epoch that is asked for, when that is not the present one.
+    #[arg(long, value_name = "FILE", requires = "kms_identity_file")]
+    pub(crate) epoch_identity_file: Option<PathBuf>,
     /// Hash of the KMS CA's key; what the document or the chain says must be the same.
     #[arg(long, value_name = "HASH")]
     pub(crate) kms_identity: Option<KmsIdentity>,
@@ -218,6 +221,9 @@ pub(crate) struct KmsSource {
     /// Identity document of the KMS.
     #[arg(long, value_name = "FILE", requires = "kms", conflicts_with = "trusted_rpc")]
     pub(crate) kms_identity_file: Option<PathBuf>,
+    /// Identity document of the epoch a file was sealed under, when that is not the present one.
+    #[arg(long, value_name = "FILE", requires = "kms_identity_file")]
+    pub(crate) epoch_identity_file: Option<PathBuf>,
     /// Hash of the KMS CA's key.
     #[arg(long, value_name = "HASH", requires = "kms")]
     pub(crate) kms_identity: Option<KmsIdentity>,

@@ -1,9 +1,9 @@
 //! Released keys: the same for the same instance, different for everything else, signed and in the log.
 
 use crate::scene::{COMPOSE, Scene, b256, denied, unlimited};
-use anvil_tests::{Account, AppSpec, NetworkOptions, NodeOptions};
+use anvil_tests::{AppSpec, NetworkOptions, NodeOptions};
 use authority_contracts::abi::{AppAuthority, KmsAuthority};
-use kms_keys::{EpochKeys, EpochRoot, RootFile, Wrapping, WrappingKey};
+use kms_keys::{EpochKeys, RootFile};
 use kms_types::{ComposeHash, KeyEpoch};
 use kms_wire::{ConsistencyProof, InclusionProof, LogEntry, ProblemCode, SignedTreeHead};
 
@@ -64,7 +64,7 @@ async fn an_epoch_that_is_not_there_gives_nothing() {
 async fn another_epoch_gives_other_keys_and_both_stay_until_the_old_one_is_ended() {
     let secrets = tempfile::tempdir().unwrap();
     let keyfile = secrets.path().join("wrapping.key");
-    private_file(&keyfile, &[7; 32]);
+    crate::scene::private_file(&keyfile, &[7; 32]);
     let node = unlimited(NodeOptions::default())
         .set("keys", "seal", "keyfile")
         .set("keys", "keyfile", keyfile.display().to_string());
@@ -75,33 +75,7 @@ async fn another_epoch_gives_other_keys_and_both_stay_until_the_old_one_is_ended
     .await;
     let first = scene.granted().await;
 
-    // Rotation itself is not built; a root file with a second epoch is what it will leave behind.
-    let prepared = scene.network.nodes().remove(0).kill().unwrap();
-    let root = scene.network.folder().node("kms").join("root.json");
-    let wrapping = Wrapping::Key(WrappingKey::from_file(&keyfile).unwrap());
-    let old = RootFile::read(&root, &wrapping).unwrap();
-    let new = EpochKeys::derive(EpochRoot::generate(KeyEpoch(2), &mut rand::rng())).unwrap();
-    let roots: Vec<&EpochRoot> = old.iter().chain([new.root()]).collect();
-    RootFile::replace(&root, &roots, &wrapping, &mut rand::rng()).unwrap();
-    let public = new.identity();
-    let identity = authority_contracts::EpochIdentity {
-        k256_pubkey: public.k256_public_key,
-        ca: public.kms_identity,
-        hpke_key: public.hpke_public_key,
-    };
-    let owner = scene.network.sender(Account::NetworkOwner).await.unwrap();
-    let authority = scene.network.authority();
-    authority_contracts::deploy::record_key_epoch(&owner, authority, KeyEpoch(2), &identity)
-        .await
-        .unwrap();
-    scene.network.finalize().await.unwrap();
-    let node = prepared
-        .run_as(&scene.network, &public.ca_certificate)
-        .await
-        .unwrap();
-    scene.client = node.client().unwrap();
-    scene.network.nodes().push(node);
-    scene.seen().await;
+    let (root, wrapping) = scene.second_epoch(&keyfile).await;
 
     let second = scene.granted().await;
     assert_eq!(second.response.key_epoch, KeyEpoch(2));
@@ -129,17 +103,6 @@ async fn another_epoch_gives_other_keys_and_both_stay_until_the_old_one_is_ended
     let problem = crate::scene::refused(scene.send(ended).await);
     assert_eq!(problem.code, ProblemCode::Denied, "{problem:?}");
     scene.granted().await;
-}
-
-fn private_file(path: &std::path::Path, bytes: &[u8]) {
-    use std::{io::Write, os::unix::fs::OpenOptionsExt};
-    let mut file = std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-        .unwrap();
-    file.write_all(bytes).unwrap();
 }
 
 #[tokio::test]

@@ -3,15 +3,18 @@
 use alloy::eips::BlockNumberOrTag;
 use alloy::providers::Provider;
 use anvil_tests::{Account, AppSpec, Network, NetworkOptions, NodeOptions};
-use kms_keys::OpeningKey;
-use kms_types::{AppId, Blob, ReportData, ReportTag};
+use kms_keys::{EpochKeys, EpochRoot, OpeningKey, RootFile, Wrapping, WrappingKey};
+use kms_types::{AppId, Blob, KeyEpoch, ReportData, ReportTag};
 use kms_wire::{
     AppKeys, AppKeysResponse, ChallengeResponse, Evidence, Problem, ProblemCode, ReleaseTranscript,
     evidence_report_data,
 };
 use sha2::{Digest, Sha256};
 use soft_td::SoftTd;
-use std::time::{Duration, Instant};
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
 use td_quote::Td;
 
 /// Document of the registered app.
@@ -90,6 +93,38 @@ impl Scene {
         let scene = Self { network, app, client };
         scene.finalize().await;
         scene
+    }
+
+    /// Restarts the node with the root of a second epoch, recorded on-chain. `keyfile` wraps the roots. Gives the root file and its key.
+    pub(crate) async fn second_epoch(&mut self, keyfile: &Path) -> (PathBuf, Wrapping) {
+        // Rotation itself is not built; a root file with a second epoch is what it will leave behind.
+        let prepared = self.network.nodes().remove(0).kill().unwrap();
+        let root = self.network.folder().node("kms").join("root.json");
+        let wrapping = Wrapping::Key(WrappingKey::from_file(keyfile).unwrap());
+        let old = RootFile::read(&root, &wrapping).unwrap();
+        let new = EpochKeys::derive(EpochRoot::generate(KeyEpoch(2), &mut rand::rng())).unwrap();
+        let roots: Vec<&EpochRoot> = old.iter().chain([new.root()]).collect();
+        RootFile::replace(&root, &roots, &wrapping, &mut rand::rng()).unwrap();
+        let public = new.identity();
+        let identity = authority_contracts::EpochIdentity {
+            k256_pubkey: public.k256_public_key,
+            ca: public.kms_identity,
+            hpke_key: public.hpke_public_key,
+        };
+        let owner = self.network.sender(Account::NetworkOwner).await.unwrap();
+        let authority = self.network.authority();
+        authority_contracts::deploy::record_key_epoch(&owner, authority, KeyEpoch(2), &identity)
+            .await
+            .unwrap();
+        self.network.finalize().await.unwrap();
+        let node = prepared
+            .run_as(&self.network, &public.ca_certificate)
+            .await
+            .unwrap();
+        self.client = node.client().unwrap();
+        self.network.nodes().push(node);
+        self.seen().await;
+        (root, wrapping)
     }
 
     /// The registered app, as a host starts it.
@@ -301,4 +336,16 @@ pub(crate) fn failed_check(outcome: Result<Release, Problem>) -> String {
 /// `0x` hex of a 32-byte contract value.
 pub(crate) fn b256(bytes: [u8; 32]) -> alloy::primitives::B256 {
     bytes.into()
+}
+
+/// A file its owner alone can read.
+pub(crate) fn private_file(path: &std::path::Path, bytes: &[u8]) {
+    use std::{io::Write, os::unix::fs::OpenOptionsExt};
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .unwrap();
+    file.write_all(bytes).unwrap();
 }

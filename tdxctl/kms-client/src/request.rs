@@ -8,7 +8,7 @@ use crate::{
 };
 use kms_keys::OpeningKey;
 use kms_types::{InstanceSeed, KeyEpoch};
-use kms_wire::{AppKeys, AppKeysResponse, ReleaseTranscript};
+use kms_wire::{AppKeys, AppKeysResponse, ChallengeResponse, ReleaseTranscript};
 use reqwest::Url;
 use std::time::Duration;
 use td_measure::Catalogue;
@@ -21,6 +21,8 @@ pub struct RequestOptions {
     pub kms_url: Url,
     /// Who must answer there.
     pub pin: KmsPin,
+    /// Who the KMS was in the epoch that is asked for, when that is not the epoch of `pin`: it signs the answer.
+    pub older: Option<KmsPin>,
     /// The network the answer must come from.
     pub network: Expected,
     /// Catalogue of the OS image this TD booted.
@@ -61,10 +63,11 @@ pub async fn request_keys(options: &RequestOptions, td: &dyn Td) -> Result<Relea
         instance_seed: options.instance_seed,
         key_epoch: options.key_epoch,
     };
-    keys_from(&options.kms_url, &kms, &guest, &described, td).await
+    let of = options.older.as_ref().unwrap_or(&options.pin);
+    keys_of(&options.kms_url, &kms, of, &guest, &described, td).await
 }
 
-/// Asks one node.
+/// Asks one node for keys of the epoch it answers under.
 pub(crate) async fn keys_from(
     url: &Url,
     kms: &Kms,
@@ -72,15 +75,39 @@ pub(crate) async fn keys_from(
     described: &Described,
     td: &dyn Td,
 ) -> Result<Released, RequestError> {
+    keys_of(url, kms, &kms.pin, guest, described, td).await
+}
+
+/// Asks one node for keys of the epoch of `of`. It answers, and signs the log, as the KMS of its present epoch.
+async fn keys_of(
+    url: &Url,
+    kms: &Kms,
+    of: &KmsPin,
+    guest: &Guest,
+    described: &Described,
+    td: &dyn Td,
+) -> Result<Released, RequestError> {
     let session = Session::open(url, kms).await?;
     let key = OpeningKey::generate(&mut rand::rng())?;
-    let described = kms.in_epoch(described);
-    let (evidence, report_data) = guest.evidence(td, &session.challenge, &key, &described)?;
+    let described = Described {
+        key_epoch: described.key_epoch.or(of.key_epoch),
+        ..described.clone()
+    };
+    // The quote names the identity its keys come from: evidence for one epoch is none for another.
+    let challenge = ChallengeResponse {
+        kms_identity: of.kms_identity,
+        ..session.challenge
+    };
+    let (evidence, report_data) = guest.evidence(td, &challenge, &key, &described)?;
     let response: AppKeysResponse = session.client.post("keys", "v1/app-keys", &evidence).await?;
-    check_answer(&response, &report_data, guest, &kms.pin, &kms.network)?;
+    let signer = KmsPin {
+        log_public_key: kms.pin.log_public_key,
+        ..of.clone()
+    };
+    check_answer(&response, &report_data, guest, &signer, &kms.network)?;
     let info = ReleaseTranscript::info(&report_data);
     let keys = open(&response, &key, &info)?;
-    check_keys(&keys, &response, guest, &kms.pin)?;
+    check_keys(&keys, &response, guest, &signer)?;
     Ok(Released {
         keys,
         response,

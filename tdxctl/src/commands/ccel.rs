@@ -44,7 +44,7 @@ fn no_log(path: &Path) -> Failure {
         "{}: expected the log of the firmware, got no such file",
         path.display()
     ))
-    .advise("only a confidential VM has one, and the kernel shows it from Linux 6.6 on; for a log from elsewhere give --ccel FILE")
+    .advise("only a confidential VM has one, and root reads it; for a log from elsewhere give --ccel FILE")
 }
 
 /// The table must be there and of TDX: other machines number their registers otherwise.

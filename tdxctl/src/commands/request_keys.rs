@@ -38,10 +38,12 @@ pub(super) async fn ask(arguments: &RequestKeys) -> Result<(KmsPin, Released), F
         Some(path) => input::read_text(path, MAX_VM_CONFIG)?,
         None => String::new(),
     };
+    let pin = pin(arguments).await?;
     let options = RequestOptions {
+        older: older(arguments, &pin).await?,
         kms_url: Url::parse(&arguments.kms)
             .map_err(|error| Failure::usage(format_args!("KMS address: {error}")))?,
-        pin: pin(arguments).await?,
+        pin,
         network: Expected {
             chain_id: arguments.chain_id,
             contract: arguments.chain.authority,
@@ -64,8 +66,8 @@ async fn pin(arguments: &RequestKeys) -> Result<KmsPin, Failure> {
         (Some(path), None, _) => KmsPin::from_json(&input::read(path, MAX_PIN_BYTES)?)
             .map_err(|error| Failure::usage(format_args!("{}: {error}", path.display())))?,
         (None, Some(url), Some(contract)) => {
-            let epoch = arguments.key_epoch.map(KeyEpoch);
-            recorded_kms(url, contract, epoch, arguments.chain_id).await?
+            // The KMS answers as what it is now, also when it is asked for keys of an older epoch.
+            recorded_kms(url, contract, None, arguments.chain_id).await?
         }
         _ => {
             return Err(Failure::usage(
@@ -80,6 +82,41 @@ async fn pin(arguments: &RequestKeys) -> Result<KmsPin, Failure> {
             pin.kms_identity
         ))),
         _ => Ok(pin),
+    }
+}
+
+/// Who the KMS was in the epoch that is asked for; none when that is the present one.
+async fn older(arguments: &RequestKeys, pin: &KmsPin) -> Result<Option<KmsPin>, Failure> {
+    let Some(epoch) = arguments.key_epoch.map(KeyEpoch) else {
+        return Ok(None);
+    };
+    if pin.key_epoch == Some(epoch) {
+        return Ok(None);
+    }
+    let chain = &arguments.chain;
+    let older = match (
+        &arguments.epoch_identity_file,
+        &chain.trusted_rpc,
+        chain.authority,
+    ) {
+        (Some(path), _, _) => KmsPin::from_json(&input::read(path, MAX_PIN_BYTES)?)
+            .map_err(|error| Failure::usage(format_args!("{}: {error}", path.display())))?,
+        (None, Some(url), Some(contract)) => {
+            recorded_kms(url, contract, Some(epoch), arguments.chain_id).await?
+        }
+        _ => {
+            return Err(Failure::usage(format_args!(
+                "--epoch-identity-file: expected the identity document of epoch {epoch}, since the KMS is of another now; got none"
+            ))
+            .advise("take it from GET /v1/meta or from the chain, where every epoch is recorded"));
+        }
+    };
+    match older.key_epoch {
+        // G3: a document of another epoch would let its keys stand for those that were meant.
+        Some(actual) if actual != epoch => Err(Failure::usage(format_args!(
+            "--epoch-identity-file: expected epoch {epoch}, got epoch {actual}"
+        ))),
+        _ => Ok(Some(older)),
     }
 }
 

@@ -71,6 +71,7 @@ fn request(arguments: &Sealing, url: &str, epoch: Option<KeyEpoch>) -> Result<Re
         },
         kms: url.to_owned(),
         kms_identity_file: source.kms_identity_file.clone(),
+        epoch_identity_file: source.epoch_identity_file.clone(),
         kms_identity: source.kms_identity,
         chain: crate::cli::Chain {
             authority: chain.authority,

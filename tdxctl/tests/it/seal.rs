@@ -129,7 +129,7 @@ fn k4_opened_files_are_their_owners_alone_and_replaced_whole() {
 }
 
 #[test]
-fn another_app_instance_or_purpose_is_refused_by_name() {
+fn g10_another_app_instance_or_purpose_is_refused_by_name() {
     let kms = Kms::honest();
     let machine = booted(&kms);
     let other_app = of_app(&kms, [0xb2; 20], [0x5e; 20]);
@@ -258,7 +258,7 @@ fn keys_of_the_epoch_a_file_needs_are_asked_for() {
     assert_eq!(run.code, 0, "{run:?}");
     assert_eq!(fs::read(&opened).unwrap(), b"from epoch 1");
 
-    // A KMS that gives another epoch than was asked for opens nothing.
+    // Keys of another epoch are another KMS identity's, and somebody has to say which.
     let mut young = file;
     young[23..27].copy_from_slice(&9u32.to_be_bytes());
     let sealed = guest.write("sealed", &young);
@@ -266,7 +266,23 @@ fn keys_of_the_epoch_a_file_needs_are_asked_for() {
         "unseal --json",
         &[words.as_slice(), &["--in", &sealed, "--out", &opened]].concat(),
     );
-    refused(&run, 2, "expected keys of epoch 9, got keys of epoch 1");
+    refused(
+        &run,
+        64,
+        "--epoch-identity-file: expected the identity document of epoch 9",
+    );
+    let identity = guest.write("older.json", &serde_json::to_vec(&kms.identity()).unwrap());
+    let older = [
+        "--epoch-identity-file",
+        &identity,
+        "--in",
+        &sealed,
+        "--out",
+        &opened,
+    ];
+    let run = line("unseal --json", &[words.as_slice(), &older].concat());
+    assert_eq!(run.code, 64, "{run:?}");
+    assert!(run.message().contains("expected epoch 9, got epoch 1"), "{run:?}");
 }
 
 #[test]

@@ -118,6 +118,7 @@ impl SealingKey {
     /// When it is sealed to somebody else, for something else, under another epoch, or was changed.
     pub fn open(&self, file: &SealedFile<'_>, context: &[u8]) -> Result<Zeroizing<Vec<u8>>, SealedFileError> {
         self.check(file, context)?;
+        // G10: half of a text, or a text nobody sealed, could steer whoever reads it.
         let mut text = Zeroizing::new(file.ciphertext.to_vec());
         self.cipher(&file.salt)?
             .decrypt_in_place((&NONCE).into(), file.head, &mut *text)
@@ -125,6 +126,7 @@ impl SealingKey {
         Ok(text)
     }
 
+    // G10: a file moved to another app, instance, epoch or purpose is no file there.
     /// Says whose the file is before its tag would only say no.
     fn check(&self, file: &SealedFile<'_>, context: &[u8]) -> Result<(), SealedFileError> {
         if file.app_id != self.app_id {

@@ -88,7 +88,7 @@ fn open(key: &SealingKey, file: &[u8], context: &[u8]) -> Result<Vec<u8>, Sealed
 }
 
 #[test]
-fn nobody_else_opens_it_and_each_is_told_why() {
+fn g10_nobody_else_opens_it_and_each_is_told_why() {
     let file = of_app(1, 1, 3).seal(b"text", b"db", &mut rng(1)).unwrap();
     assert_eq!(open(&of_app(1, 1, 3), &file, b"db").unwrap(), b"text");
     assert!(matches!(
@@ -128,7 +128,7 @@ fn nobody_else_opens_it_and_each_is_told_why() {
 }
 
 #[test]
-fn a_head_rewritten_for_another_opens_for_nobody() {
+fn g10_a_head_rewritten_for_another_opens_for_nobody() {
     let mine = of_app(1, 1, 3).seal(b"text", b"", &mut rng(1)).unwrap();
     let mut moved = mine.clone();
     // The app id is at 27, after begin, version, scope and epoch.
@@ -140,7 +140,7 @@ fn a_head_rewritten_for_another_opens_for_nobody() {
 }
 
 #[test]
-fn every_changed_bit_and_every_cut_is_refused() {
+fn g10_every_changed_bit_and_every_cut_is_refused() {
     let key = of_app(1, 1, 3);
     let file = key.seal(b"some text", b"context", &mut rng(1)).unwrap();
     for at in 0..file.len() {
@@ -230,7 +230,7 @@ proptest! {
     }
 
     #[test]
-    fn a_changed_bit_anywhere_is_refused(
+    fn g10_a_changed_bit_anywhere_is_refused(
         text in prop::collection::vec(any::<u8>(), 0..100),
         at in any::<prop::sample::Index>(),
         bit in 0u8..8,

@@ -71,6 +71,7 @@ impl Vm {
             kms_url: node.url().parse()?,
             // What the chain records of the KMS is what a guest's measured configuration pins.
             pin: KmsPin::from_identity(node.identity())?,
+            older: None,
             network: Expected {
                 chain_id: Some(description.chain_id),
                 contract: Some(description.kms_authority),
