@@ -188,7 +188,7 @@ impl App for ComposeApp {
             let runtime = Runtime::connect(self.config.clone())
                 .await
                 .map_err(runtime_error)?;
-            runtime.down(false).await.map_err(runtime_error)
+            runtime.halt().await.map_err(runtime_error)
         })
     }
 
