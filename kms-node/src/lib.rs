@@ -12,7 +12,6 @@ pub mod config;
 mod harden;
 mod http;
 mod limits;
-pub mod local;
 pub mod log;
 mod metrics;
 mod node;

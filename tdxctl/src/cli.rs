@@ -90,6 +90,10 @@ pub(crate) struct EventLog {
     /// to RTMR2, and compared with the registers of --quote, else of the TD.
     #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = KERNEL_CCEL)]
     pub(crate) ccel: Option<PathBuf>,
+    /// The ACPI table that names the log, from this file; the kernel's own beside the kernel's own log. A log from elsewhere
+    /// needs none.
+    #[arg(long, value_name = "FILE", requires = "ccel")]
+    pub(crate) ccel_table: Option<PathBuf>,
     /// A quote whose registers the replayed ones are compared with. Its signature is not verified: see `verify`.
     #[arg(long, value_name = "FILE", requires = "ccel")]
     pub(crate) quote: Option<PathBuf>,

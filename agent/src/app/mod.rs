@@ -6,7 +6,6 @@ mod compose;
 mod environment;
 mod error;
 mod prelude;
-mod registries;
 mod script;
 mod supervisor;
 mod unfit;

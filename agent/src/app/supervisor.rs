@@ -54,8 +54,6 @@ pub struct AppState {
     pub message: Option<String>,
     /// What to do about it.
     pub advice: Option<&'static str>,
-    /// Whether somebody could not be asked, and the agent tries again.
-    pub again: bool,
 }
 
 impl AppState {
@@ -64,7 +62,6 @@ impl AppState {
             phase,
             message: None,
             advice: None,
-            again: false,
         }
     }
 
@@ -166,7 +163,6 @@ impl Supervisor {
             phase: AppPhase::Failed,
             message: Some(message),
             advice: Some(error.advice()),
-            again: error.is_transient(),
         });
     }
 
@@ -182,7 +178,6 @@ impl Supervisor {
             phase,
             message: Some(why.to_owned()),
             advice: None,
-            again: false,
         };
         state.send_replace(shown(AppPhase::Stopping));
         let mut pause = RETRY.0;

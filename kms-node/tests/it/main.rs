@@ -13,7 +13,6 @@ mod decisions;
 mod documents;
 mod http;
 mod kill;
-mod local;
 mod log;
 mod program;
 mod releases;

@@ -84,9 +84,9 @@ pub enum TdError {
         /// The file.
         path: String,
         /// What the extension gives.
-        expected: Box<Rtmr>,
+        expected: Rtmr,
         /// What the register holds.
-        actual: Box<Rtmr>,
+        actual: Rtmr,
     },
     /// A kernel file holds something of another shape.
     #[error("{path}: expected {expected}, got {actual}")]

@@ -26,13 +26,23 @@ enum Compared {
 
 pub(super) fn show(path: &Path, arguments: &EventLog) -> Result<Outcome, Failure> {
     let kernels = path == Path::new(KERNEL_CCEL);
-    if kernels {
-        check_table(Path::new(KERNEL_TABLE))?;
-    }
+    let table = match arguments.ccel_table.as_deref() {
+        Some(table) => Some(read_table(table)?),
+        None if kernels => Some(read_table(Path::new(KERNEL_TABLE))?),
+        None => None,
+    };
     let bytes = match input::read(path, MAX_CCEL) {
         Err(_) if kernels && !path.exists() => return Err(no_log(path)),
         other => other?,
     };
+    let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+    if let Some(table) = table.filter(|table| table.log_length < length) {
+        return Err(Failure::usage(format_args!(
+            "{}: expected at most {} bytes, as the table says, got {length}",
+            path.display(),
+            table.log_length
+        )));
+    }
     let log =
         CcLog::parse(&bytes).map_err(|error| Failure::usage(format_args!("{}: {error}", path.display())))?;
     let compared = registers(arguments, kernels)?;
@@ -48,18 +58,19 @@ fn no_log(path: &Path) -> Failure {
 }
 
 /// The table must be there and of TDX: other machines number their registers otherwise.
-fn check_table(path: &Path) -> Result<(), Failure> {
-    if !path.exists() {
+fn read_table(path: &Path) -> Result<CcelTable, Failure> {
+    if path == Path::new(KERNEL_TABLE) && !path.exists() {
         return Err(no_log(path));
     }
     let table = CcelTable::parse(&input::read(path, CCEL_TABLE_LEN)?)
         .map_err(|error| Failure::usage(format_args!("{}: {error}", path.display())))?;
     match table.cc_type {
-        CcType::Tdx => Ok(()),
+        CcType::Tdx => Ok(table),
         other => Err(Failure::refused(format_args!(
             "{}: expected a log of TDX, got one of {other:?}",
             path.display()
-        ))),
+        ))
+        .advise("read the log on the machine that wrote it, with that platform's tools")),
     }
 }
 

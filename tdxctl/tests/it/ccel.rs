@@ -151,3 +151,38 @@ fn malformed_and_absent_logs_are_told_apart() {
         );
     }
 }
+
+/// The ACPI table of a log of this kind and length.
+fn table(kind: u8, length: u64) -> Vec<u8> {
+    let mut table = b"CCEL\x38\0\0\0\x01\0".to_vec();
+    table.resize(36, b' ');
+    table.extend([kind, 0, 0, 0]);
+    table.extend(length.to_le_bytes());
+    table.extend(0x7fbe_e000u64.to_le_bytes());
+    let sum = table.iter().fold(0u8, |sum, byte| sum.wrapping_add(*byte));
+    table[9] = 0u8.wrapping_sub(sum);
+    table
+}
+
+#[test]
+fn the_table_must_be_of_tdx_and_as_long_as_the_log() {
+    let guest = guest();
+    let bytes = log(&EVENTS);
+    let file = guest.write("ccel", &bytes);
+    let length = u64::try_from(bytes.len()).unwrap();
+    let with = |table: &[u8]| show(&[&file, "--ccel-table", &guest.write("table", table)]);
+    assert_eq!(with(&table(2, length)).code, 0);
+    assert_eq!(with(&table(2, length + 1)).code, 0);
+    let short = with(&table(2, length - 1));
+    assert_eq!(short.code, 64, "{short:?}");
+    assert!(short.message().contains("as the table says"), "{short:?}");
+    let sev = with(&table(1, length));
+    assert_eq!(sev.code, 1, "{sev:?}");
+    assert!(sev.message().contains("Sev"), "{sev:?}");
+    let mut broken = table(2, length);
+    broken[20] ^= 1;
+    assert!(with(&broken).message().contains("checksum"));
+    assert_eq!(with(b"CCEL").code, 64);
+    let alone = tdxctl(&["event-log", "--json", "--ccel-table", &file]);
+    assert_eq!(alone.code, 64, "{alone:?}");
+}

@@ -10,7 +10,6 @@ mod ccel;
 mod guest;
 mod kms;
 mod leases;
-mod local;
 mod on_chain;
 mod rand;
 mod release;

@@ -89,3 +89,22 @@ fn no_td_is_not_a_refusal() {
     assert_eq!(run.code, 2);
     assert_eq!(run.json()["error"]["kind"], "could_not_ask");
 }
+
+#[test]
+fn a_machine_that_is_no_td_says_what_is_missing() {
+    // Under a TDX guest kernel this would make a real quote.
+    if std::path::Path::new("/sys/kernel/config/tsm/report").exists() {
+        return;
+    }
+    let data = "ab".repeat(64);
+    let run = tdxctl(&["quote", "--json", "--report-data", &data]);
+    assert_eq!(run.code, 2, "{run:?}");
+    assert!(run.message().contains("/sys/kernel/config/tsm/report"), "{run:?}");
+    let advice = run.json()["error"]["advice"].as_str().unwrap().to_owned();
+    assert!(
+        advice.contains("tdx_guest") && advice.contains("--td socket:PATH"),
+        "{advice}"
+    );
+    let run = line("quote --json --td tpm --report-data", &[&data]);
+    assert_eq!(run.code, 64, "a TD of no known kind is no absent one: {run:?}");
+}

@@ -10,14 +10,13 @@
 
 pub mod auth;
 mod config;
-pub mod credentials;
+mod credentials;
 mod error;
 mod fetch;
 mod ingest;
 pub mod manifest;
 mod pull;
 mod registry;
-mod resolve;
 mod source;
 mod store;
 mod unpack;
@@ -34,7 +33,6 @@ use manifest::ImageConfig;
 pub use config::{Limits, PullPolicy, RegistryConfig};
 pub use credentials::Credentials;
 pub use error::ImageError;
-pub use resolve::resolve;
 
 /// An image that can be run.
 #[derive(Debug, Clone, PartialEq, Eq)]

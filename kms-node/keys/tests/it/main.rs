@@ -9,7 +9,6 @@
 mod certificates;
 mod csr;
 mod hpke;
-mod local;
 mod root_file;
 mod sealed_file;
 mod secrets;

@@ -208,3 +208,13 @@ fn a_register_that_takes_no_extension_leaves_the_log_as_it_was() {
     assert!(matches!(error, TdError::Io { .. }), "{error}");
     assert_eq!(td.event_log().unwrap(), []);
 }
+
+#[test]
+fn the_kernels_own_paths_are_those_of_its_documentation() {
+    let paths = td_quote::TsmPaths::default();
+    assert_eq!(paths.reports, Path::new("/sys/kernel/config/tsm/report"));
+    assert_eq!(
+        paths.measurements,
+        Path::new("/sys/devices/virtual/misc/tdx_guest/measurements")
+    );
+}

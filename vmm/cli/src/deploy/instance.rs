@@ -124,9 +124,6 @@ pub(super) fn all(state: &Path) -> Result<Vec<Listed>> {
         let instance = Instance {
             folder: entry?.path(),
         };
-        if !instance.folder.is_dir() {
-            continue;
-        }
         let name = instance.name();
         let record = match instance.record() {
             Ok(Some(record)) => Ok(record),

@@ -4,8 +4,6 @@
 mod compose;
 mod demo;
 mod deploy;
-mod deploy_faults;
-mod deploy_images;
 mod dev;
 mod keys;
 mod verify;
