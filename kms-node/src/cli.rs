@@ -1,9 +1,10 @@
-//! The command line: `run`, `bootstrap`, `--check-config`. Exit 64 for a bad configuration, 1 for anything else.
+//! The command line: `run`, `bootstrap`, `local`, `--check-config`. Exit 64 for a bad configuration, 1 for anything else.
 
 use crate::{
     Deps, Node,
-    config::{Config, ConfigError, LogFormat},
+    config::{Config, ConfigError, LogConfig, LogFormat},
     harden,
+    local::{LocalConfig, LocalProvider},
     node::{height_floor, open_store},
     root,
 };
@@ -48,6 +49,12 @@ enum Command {
     Run,
     /// Create the root of a new network; print its public identity and a quote over it.
     Bootstrap,
+    /// Serve keys to the TDs of this host alone, without a chain; its configuration is another (--print-defaults).
+    Local {
+        /// Make the sealing secret first; refused when there is one.
+        #[arg(long)]
+        create: bool,
+    },
     /// The newest finalized block this node acted on.
     #[command(subcommand)]
     Floor(FloorCommand),
@@ -76,6 +83,9 @@ pub async fn run(cli: Cli) -> ExitCode {
 }
 
 async fn execute(cli: Cli) -> Result<(), Box<dyn Error + Send + Sync>> {
+    if let Some(Command::Local { create }) = cli.command {
+        return local(&cli, create).await;
+    }
     if cli.print_defaults {
         return Ok(io::stdout().write_all(crate::config::DEFAULT.as_bytes())?);
     }
@@ -91,7 +101,7 @@ async fn execute(cli: Cli) -> Result<(), Box<dyn Error + Send + Sync>> {
     if cli.check_config {
         return Ok(writeln!(io::stdout(), "configuration: ok")?);
     }
-    start_logging(&config)?;
+    start_logging(&config.log)?;
     harden::process()?;
     let td: Arc<dyn td_quote::Td> = Arc::from(td_quote::open(&config.td.device)?);
     if bootstrap {
@@ -121,6 +131,31 @@ async fn execute(cli: Cli) -> Result<(), Box<dyn Error + Send + Sync>> {
     Ok(())
 }
 
+async fn local(cli: &Cli, create: bool) -> Result<(), Box<dyn Error + Send + Sync>> {
+    if cli.print_defaults {
+        return Ok(io::stdout().write_all(crate::local::DEFAULT.as_bytes())?);
+    }
+    let config = LocalConfig::load(cli.config.as_deref(), std::env::vars())?;
+    if cli.check_config {
+        return Ok(writeln!(io::stdout(), "configuration: ok")?);
+    }
+    start_logging(&config.log)?;
+    harden::process()?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let provider = LocalProvider::start(config, create).await?;
+    writeln!(
+        io::stdout(),
+        "{}",
+        serde_json::json!({ "ready": true, "address": provider.addr(), "key_provider_id": provider.id() })
+    )?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
 async fn floor(config: &Config, asked: FloorCommand) -> Result<FloorPlaces, Box<dyn Error + Send + Sync>> {
     let store = open_store(config).await?;
     let places = asked.run(&height_floor(config, &store)).await?;
@@ -137,13 +172,13 @@ fn load(cli: &Cli, bootstrap: bool) -> Result<Config, ConfigError> {
     }
 }
 
-fn start_logging(config: &Config) -> Result<(), Box<dyn Error + Send + Sync>> {
-    let filter = EnvFilter::try_new(&config.log.filter)?;
+fn start_logging(log: &LogConfig) -> Result<(), Box<dyn Error + Send + Sync>> {
+    let filter = EnvFilter::try_new(&log.filter)?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(io::stderr().is_terminal())
         .with_writer(io::stderr);
-    match config.log.format {
+    match log.format {
         LogFormat::Text => builder.try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
     }

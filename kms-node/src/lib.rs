@@ -12,6 +12,7 @@ pub mod config;
 mod harden;
 mod http;
 mod limits;
+pub mod local;
 pub mod log;
 mod metrics;
 mod node;

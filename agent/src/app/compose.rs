@@ -10,12 +10,12 @@ use app_manifest::Environment;
 use compose_file::Project;
 use container_runtime::{
     ContainerStatus, LogEntry, Progress, Running, Runtime, RuntimeConfig, RuntimeError, SubnetPool,
-    images::RegistryConfig,
+    images::ImageEvent,
     logs::{LogQuery, Stream},
 };
 use futures::StreamExt;
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -77,7 +77,7 @@ impl ComposeApp {
         Ok(Self {
             project,
             config: RuntimeConfig {
-                registries: registries(guest, compose.allow_mutable_images),
+                registries: super::registries::config(guest, compose.allow_mutable_images)?,
                 ..runtime_config(guest, config, log_writer)
             },
             folder: data.join("app"),
@@ -93,12 +93,30 @@ impl ComposeApp {
 
     fn tell(&self, progress: Progress) {
         let text = match progress {
+            Progress::Fetching { service, event } => match words(&event) {
+                Some(words) => format!("{service}: {words}"),
+                None => return,
+            },
             Progress::Image { service, image } => format!("image of {service}: {image}"),
             Progress::Adopted { container } => format!("{container} runs already"),
             Progress::Making { container } => format!("{container} is started"),
             Progress::Removing { container } => format!("{container} is removed"),
         };
         self.events.add(Level::Info, "container", text);
+    }
+}
+
+/// What is worth telling of a pull: a part that came would drown the rest.
+fn words(event: &ImageEvent) -> Option<String> {
+    match event {
+        ImageEvent::Resolved { .. } => None,
+        ImageEvent::Fetched { layer, done, total } => (done == total).then(|| {
+            let digest = layer.to_string();
+            let short = digest.get(..19).unwrap_or(&digest);
+            format!("fetched layer {short} ({} KiB)", total.div_ceil(1024))
+        }),
+        ImageEvent::Unpacking { layer, layers } => Some(format!("unpacking layer {layer} of {layers}")),
+        ImageEvent::SourceFailed { source, reason } => Some(format!("{source}: {reason}")),
     }
 }
 
@@ -129,22 +147,6 @@ fn runtime_config(guest: &Guest, config: &Config, log_writer: PathBuf) -> Runtim
             guest.paths.run().join("containers"),
             log_writer,
         )
-    }
-}
-
-/// Mirrors are the host's choice and answer for digests alone.
-fn registries(guest: &Guest, allow_mutable: bool) -> RegistryConfig {
-    let named = &guest.handover.registries;
-    RegistryConfig {
-        mirrors: named.mirrors.clone(),
-        // Over plain http whoever is on the way says what a tag names, and the host writes this list.
-        insecure: if allow_mutable {
-            BTreeSet::new()
-        } else {
-            named.insecure.iter().cloned().collect()
-        },
-        allow_mutable,
-        ..RegistryConfig::default()
     }
 }
 
@@ -188,7 +190,7 @@ impl App for ComposeApp {
             let runtime = Runtime::connect(self.config.clone())
                 .await
                 .map_err(runtime_error)?;
-            runtime.down(false).await.map_err(runtime_error)
+            runtime.halt().await.map_err(runtime_error)
         })
     }
 

@@ -6,6 +6,7 @@ mod compose;
 mod environment;
 mod error;
 mod prelude;
+mod registries;
 mod script;
 mod supervisor;
 mod unfit;

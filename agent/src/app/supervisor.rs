@@ -54,6 +54,8 @@ pub struct AppState {
     pub message: Option<String>,
     /// What to do about it.
     pub advice: Option<&'static str>,
+    /// Whether somebody could not be asked, and the agent tries again.
+    pub again: bool,
 }
 
 impl AppState {
@@ -62,6 +64,7 @@ impl AppState {
             phase,
             message: None,
             advice: None,
+            again: false,
         }
     }
 
@@ -163,6 +166,7 @@ impl Supervisor {
             phase: AppPhase::Failed,
             message: Some(message),
             advice: Some(error.advice()),
+            again: error.is_transient(),
         });
     }
 
@@ -178,6 +182,7 @@ impl Supervisor {
             phase,
             message: Some(why.to_owned()),
             advice: None,
+            again: false,
         };
         state.send_replace(shown(AppPhase::Stopping));
         let mut pause = RETRY.0;

@@ -12,6 +12,6 @@ mod registry;
 
 pub use containerd::{Containerd, Options};
 pub use image::{Healthcheck, Image, Layer, MediaTypes, OciLayout};
-pub use process::require;
+pub use process::{require, require_root};
 pub use proxy::Proxy;
 pub use registry::{PASSWORD, Registry, RegistryOptions, Request, USER};

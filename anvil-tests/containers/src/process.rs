@@ -34,7 +34,7 @@ pub fn require(program: &str, package: &str) -> Result<PathBuf> {
 ///
 /// # Errors
 /// When the process does not run as root.
-pub(crate) fn require_root(what: &str) -> Result<()> {
+pub fn require_root(what: &str) -> Result<()> {
     if !nix::unistd::geteuid().is_root() {
         bail!(
             "{what} needs root (expected user id 0, have {}): run it with sudo or in a container with CAP_SYS_ADMIN",

@@ -12,6 +12,7 @@ mod epoch;
 mod hpke;
 mod jws;
 mod label;
+mod local;
 mod rootfile;
 mod sealedfile;
 mod secret;
@@ -28,7 +29,10 @@ pub use epoch::{EpochKeys, EpochPublic};
 pub use hpke::{OpeningKey, SealError, Sealed, seal};
 pub use jws::{JwsError, verify_jws_es256k};
 pub use label::{Label, PathLabel, SealLabel};
-pub use rootfile::{Argon2Cost, Passphrase, RootFile, RootFileError, Wrapping, WrappingKey};
+pub use local::{LocalIdentity, LocalOpeningKey, SealedBoxError, local_root, seal_local};
+pub use rootfile::{
+    Argon2Cost, Passphrase, RootFile, RootFileError, Wrapping, WrappingKey, create_private, read_private,
+};
 pub use sealedfile::{
     MAX_SEALED_CONTEXT, MAX_SEALED_FILE, MAX_SEALED_TEXT, SealScope, SealedFile, SealedFileError, SealingKey,
     instance_seal_secret,

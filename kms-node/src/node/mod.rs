@@ -1,7 +1,7 @@
 //! Starts a node: store, keys, chain, log, listener; and stops it in the other order.
 
 mod error;
-mod parts;
+pub(crate) mod parts;
 
 pub use error::StartError;
 pub(crate) use parts::{height_floor, open_store};

@@ -5,7 +5,7 @@ use crate::{
     app::App,
     authority::Authority,
     collateral::{CollateralCache, PcsClient},
-    config::Config,
+    config::{CollateralConfig, Config},
     limits::Limits,
     log::{LogReader, ReleaseLog, TreeSigner},
     metrics::Metrics,
@@ -137,7 +137,7 @@ pub(super) fn app(
         challenges: Challenges::new(&Zeroizing::new(rand::random())),
         epochs,
         verifier: Verifier::new(CERTIFICATIONS),
-        collateral: Arc::new(collateral(&config, &store)?),
+        collateral: Arc::new(collateral(&config.collateral, &store)?),
         reader: LogReader::new(&store),
         chain: chain_store(&config, &store),
         filed: OnceLock::new(),
@@ -157,8 +157,7 @@ pub(super) fn app(
     })
 }
 
-fn collateral(config: &Config, store: &Store) -> Result<CollateralCache, StartError> {
-    let section = &config.collateral;
+pub(crate) fn collateral(section: &CollateralConfig, store: &Store) -> Result<CollateralCache, StartError> {
     let root_crl = (!section.root_crl_url.is_empty())
         .then(|| Url::parse(&section.root_crl_url))
         .transpose()?;

@@ -13,6 +13,7 @@ mod decisions;
 mod documents;
 mod http;
 mod kill;
+mod local;
 mod log;
 mod program;
 mod releases;

@@ -13,6 +13,7 @@ mod history;
 mod keys;
 mod lease;
 mod limits;
+mod local;
 mod log;
 mod meta;
 mod problem;
@@ -25,6 +26,10 @@ pub use history::{EventField, HistoryRange, PolicyEvent, PolicyHistory};
 pub use keys::{AppKeys, SecretBytes};
 pub use lease::{LeaseClaims, LeaseResponse};
 pub use limits::*;
+pub use local::{
+    LOCAL_ENCRYPTED_KEY, LocalAnswer, LocalFrameError, LocalRequest, MAX_LOCAL_ANSWER, MAX_LOCAL_COLLATERAL,
+    MAX_LOCAL_REQUEST, local_frame, local_frame_length,
+};
 pub use log::{
     ConsistencyProof, InclusionProof, IndexedEntry, LogEntries, LogEntry, LogPosition, ReleaseKind,
     SignedTreeHead,

@@ -40,14 +40,10 @@ impl GuestKeys {
     /// # Errors
     /// Never in practice: a derivation of 32 bytes.
     pub fn of(keys: &AppKeys) -> Result<Self, KeyError> {
-        let secret = instance_seal_secret(
-            keys.disk_key.expose(),
-            &keys.app_id,
-            &keys.instance_id,
-            keys.key_epoch,
-        )?;
+        let disk_key = keys.disk_key.expose();
+        let secret = seal_secret(disk_key, &keys.app_id, &keys.instance_id, keys.key_epoch)?;
         Ok(Self {
-            instance_seal_secret: Some(SecretBytes::new(secret.into_box())),
+            instance_seal_secret: Some(secret),
             app_id: keys.app_id,
             instance_id: keys.instance_id,
             key_epoch: keys.key_epoch,
@@ -57,6 +53,20 @@ impl GuestKeys {
             gateway_app_id: keys.gateway_app_id,
         })
     }
+}
+
+/// The secret of an instance's sealed files, from its disk key.
+///
+/// # Errors
+/// Never in practice: a derivation of 32 bytes.
+pub fn seal_secret(
+    disk_key: &[u8; 64],
+    app_id: &AppId,
+    instance_id: &InstanceId,
+    epoch: KeyEpoch,
+) -> Result<SecretBytes<32>, KeyError> {
+    let secret = instance_seal_secret(disk_key, app_id, instance_id, epoch)?;
+    Ok(SecretBytes::new(secret.into_box()))
 }
 
 pub(crate) fn write(path: &Path, keys: &GuestKeys) -> Result<(), FileError> {

@@ -17,6 +17,6 @@ pub use handover::{
     BootMode, HandOver, HandOverVersion, KeyProviderInfo, KmsAccess, MAX_HANDOVER, Registries, Storage,
     StorageKind,
 };
-pub use keys::{GuestKeys, MAX_KEYS};
+pub use keys::{GuestKeys, MAX_KEYS, seal_secret};
 pub use paths::GuestPaths;
 pub use progress::{Progress, StageState};

@@ -84,9 +84,9 @@ pub enum TdError {
         /// The file.
         path: String,
         /// What the extension gives.
-        expected: Rtmr,
+        expected: Box<Rtmr>,
         /// What the register holds.
-        actual: Rtmr,
+        actual: Box<Rtmr>,
     },
     /// A kernel file holds something of another shape.
     #[error("{path}: expected {expected}, got {actual}")]

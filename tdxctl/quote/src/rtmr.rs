@@ -61,8 +61,8 @@ impl RtmrFile {
         if actual != expected {
             return Err(TdError::Register {
                 path: self.0.display().to_string(),
-                expected,
-                actual,
+                expected: Box::new(expected),
+                actual: Box::new(actual),
             });
         }
         Ok(())

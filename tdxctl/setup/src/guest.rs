@@ -2,14 +2,17 @@
 
 use crate::{
     BootKeys, DirectoryStorage, Effects, HostDocument, KeyRequest, Machine, Platform, Stage, StageError,
-    StorageRequest, directory::inside, error::chain,
+    StorageRequest, directory::inside, error::chain, measure,
 };
 use guest_files::{
     FileError, GuestKeys, GuestPaths, HandOver, KeyProviderInfo, KmsAccess, Progress, StageState, Storage,
     read_bounded, write_private,
 };
-use kms_client::{Described, Expected, Kms, KmsPin, KmsPool, PoolError, RequestError, RetryPolicy};
-use kms_types::{AppId, Blob, EventLogEntry, InstanceId, KeyEpoch, UnixTime};
+use kms_client::{
+    Described, Expected, Kms, KmsPin, KmsPool, LocalError, LocalOptions, PoolError, RequestError,
+    RetryPolicy, TrustRoots, request_local_keys,
+};
+use kms_types::{AppId, Blob, EventLogEntry, InstanceId, KeyEpoch, ReportData, UnixTime};
 use kms_wire::{EpochIdentity, SecretBytes};
 use rand::RngCore;
 use std::{
@@ -122,6 +125,97 @@ impl Guest {
                 contract: decision.contract,
             }),
         })
+    }
+
+    fn ask_local(&self, document: &HostDocument) -> Result<BootKeys, StageError> {
+        let address = document.local_key_provider.clone().ok_or_else(|| {
+            StageError::malformed(
+                "host document: local_key_provider: expected HOST:PORT, since the app takes its keys from a local one; got none",
+                "add it to the host document",
+            )
+        })?;
+        // The keys are of RTMR3 before this event: asked for after it, they would be others, and open nothing.
+        if self
+            .td
+            .event_log()
+            .map_err(td)?
+            .iter()
+            .any(|entry| entry.event == "key-provider")
+        {
+            return Err(StageError::refused(
+                "event log: expected no key-provider event before a local provider is asked, got one",
+                "start the VM again: a boot that was cut off after it got local keys cannot get them twice",
+            ));
+        }
+        let failed = |error: LocalError| {
+            let (text, advice) = (chain(&error), error.advice());
+            if error.could_not_ask() {
+                StageError::could_not_ask(text, advice)
+            } else {
+                StageError::refused(text, advice)
+            }
+        };
+        let options = LocalOptions {
+            address,
+            timeout: self.options.timeout,
+            pinned: document.manifest.compose().key_provider_id.clone(),
+            roots: self.provider_roots()?,
+            app_id: document.app_id,
+            instance_id: measure::instance_id(document).unwrap_or(InstanceId::ZERO),
+            now: self.now(),
+        };
+        let keys = self.runtime.block_on(request_local_keys(&options, &*self.td));
+        let keys = keys.map_err(failed)?;
+        let secrets = &keys.secrets;
+        let signature = Blob::new(secrets.app_key_signature.to_vec());
+        let signature = signature.map_err(|error| {
+            StageError::refused(
+                format!("app key signature: {error}"),
+                "this is a fault of the guest",
+            )
+        })?;
+        let seal_secret = guest_files::seal_secret(
+            secrets.disk_key.expose(),
+            &secrets.app_id,
+            &secrets.instance_id,
+            secrets.key_epoch,
+        )
+        .map_err(|error| StageError::refused(error.to_string(), "this is a fault of the guest"))?;
+        Ok(BootKeys {
+            disk: Zeroizing::new(*secrets.disk_key.expose()),
+            env: Some(Zeroizing::new(*secrets.env_key.expose())),
+            agent: GuestKeys {
+                app_id: secrets.app_id,
+                instance_id: secrets.instance_id,
+                key_epoch: secrets.key_epoch,
+                app_key: SecretBytes::new(Box::new(*secrets.app_key.expose())),
+                app_key_signature: signature,
+                ca_certificates: secrets.ca_certificates.clone(),
+                gateway_app_id: AppId::ZERO,
+                instance_seal_secret: Some(seal_secret),
+            },
+            provider: KeyProviderInfo {
+                name: "local-sgx".to_owned(),
+                id: hex::encode(&keys.provider_id),
+            },
+            kms: None,
+        })
+    }
+
+    /// Whose signature a pinned local provider must show: Intel's, under a simulated TD that of its own platform.
+    fn provider_roots(&self) -> Result<TrustRoots, StageError> {
+        // G3: quotes come through the host, so on hardware nothing a quote names itself may be believed.
+        if self.options.td == "tsm" {
+            return Ok(TrustRoots::new([kms_client::INTEL_ROOT]));
+        }
+        let quote = self.td.quote(&ReportData::ZERO).map_err(td)?;
+        let said = kms_client::describe(&quote).map_err(|error| {
+            StageError::refused(
+                format!("own quote: {error}"),
+                "the simulated TD gives quotes of another form: use the one of this version",
+            )
+        })?;
+        Ok(TrustRoots::new([said.attestation_root]))
     }
 
     /// Fresh keys; on a second run of one boot, those of the first, so that what was derived from them stays the same.
@@ -342,15 +436,7 @@ impl Effects for Guest {
     fn keys(&mut self, request: &KeyRequest<'_>) -> Result<BootKeys, StageError> {
         match request {
             KeyRequest::Kms { document } => self.ask_kms(document),
-            KeyRequest::Local { document } => {
-                let address = document.local_key_provider.as_deref().unwrap_or("none");
-                Err(StageError::refused(
-                    format!(
-                        "key provider: expected a KMS, got a local one ({address}), which setup cannot ask yet"
-                    ),
-                    "use key_provider \"kms\"",
-                ))
-            }
+            KeyRequest::Local { document } => self.ask_local(document),
             KeyRequest::None { app_id, instance_id } => self.fresh(*app_id, *instance_id),
         }
     }

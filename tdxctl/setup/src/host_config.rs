@@ -10,13 +10,13 @@ const TAG: &[u8] = b"kedge/host-config/v1";
 ///
 /// Every part is LP (u32 big-endian length, then bytes), every list its u32 count first. Left out: what the log or MRCONFIGID
 /// has already (compose document, app id, seed by way of the instance id), what is authenticated by its own cryptography (an
-/// environment of version 2, the catalogue by the image proof).
+/// environment of version 2, the catalogue by the image proof, a local key provider by its quote, which `key-provider` names:
+/// its keys follow from RTMR3, so an address in the hash would lose every disk when the provider moves).
 // G2: a host that changes one of these changes a register that every verifier sees.
 pub fn host_config_hash(document: &HostDocument) -> HostConfigHash {
     let mut hash = Sha256::new();
     part(&mut hash, TAG);
     list(&mut hash, document.kms_urls.iter());
-    list(&mut hash, document.local_key_provider.iter());
     match document.chain {
         None => count(&mut hash, 0),
         Some(chain) => {

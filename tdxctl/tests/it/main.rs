@@ -10,6 +10,7 @@ mod ccel;
 mod guest;
 mod kms;
 mod leases;
+mod local;
 mod on_chain;
 mod rand;
 mod release;

@@ -87,7 +87,7 @@ fn what_is_sealed_opens_again_after_a_reboot() {
         }
     }
     let file = seal(&machine, &["--instance"], b"kept");
-    let machine = machine.rebooted(&kms);
+    let machine = machine.rebooted();
     assert_eq!(machine.boot().code, 0);
     let run = unseal(&machine, &[], &file);
     assert_eq!(run.code, 0, "{run:?}");

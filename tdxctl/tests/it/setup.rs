@@ -45,6 +45,15 @@ impl Machine {
     }
 
     pub(crate) fn with(kms: &Kms, compose: &str) -> Self {
+        let mut machine = Self::alone(compose);
+        machine.document["kms_urls"] = json!([kms.url]);
+        machine.document["kms_identity"] = json!(kms.identity());
+        machine.document["chain"] = json!({ "chain_id": CHAIN, "contract": hex::encode(CONTRACT) });
+        machine
+    }
+
+    /// One whose document names no KMS.
+    pub(crate) fn alone(compose: &str) -> Self {
         let measurement = image().measurement("small").unwrap();
         let mut config = TdConfig::new(measurement);
         let mut bound = [0; 48];
@@ -59,9 +68,6 @@ impl Machine {
                 "app_compose": compose,
                 "app_id": hex::encode(APP),
                 "instance_seed": hex::encode([0x5e; 20]),
-                "kms_urls": [kms.url],
-                "kms_identity": kms.identity(),
-                "chain": { "chain_id": CHAIN, "contract": hex::encode(CONTRACT) },
                 "vm_config": "{\"cpu_count\":1}",
                 "catalogue": catalogue,
             }),
@@ -69,9 +75,8 @@ impl Machine {
     }
 
     /// The same TD with its log gone: the VM was started again.
-    pub(crate) fn rebooted(self, kms: &Kms) -> Self {
-        let compose = self.document["app_compose"].as_str().unwrap().to_owned();
-        let mut next = Self::with(kms, &compose);
+    pub(crate) fn rebooted(self) -> Self {
+        let mut next = Self::alone(self.document["app_compose"].as_str().unwrap());
         next.document = self.document;
         let data = next.guest.folder.path().join("data");
         fs::rename(self.guest.folder.path().join("data"), data).unwrap();
@@ -130,7 +135,7 @@ impl Machine {
     }
 }
 
-fn refused(run: &Run, code: i32, words: &str) {
+pub(crate) fn refused(run: &Run, code: i32, words: &str) {
     assert_eq!(run.code, code, "{run:?}");
     assert!(run.message().contains(words), "expected {words:?}: {run:?}");
 }
@@ -252,7 +257,7 @@ fn a_second_run_changes_nothing_and_a_second_boot_finds_its_data() {
     assert_eq!(machine.log(), WHOLE_LOG);
     let data = Path::new(&machine.guest.path("data")).join("rows");
     fs::write(&data, "kept").unwrap();
-    let next = machine.rebooted(&kms);
+    let next = machine.rebooted();
     assert_eq!(next.boot().code, 0);
     assert_eq!(
         fs::read_to_string(next.guest.folder.path().join("data/rows")).unwrap(),
@@ -713,7 +718,7 @@ fn g4_a_folder_of_another_instance_is_refused_and_left_alone() {
     assert_eq!(machine.boot().code, 0);
     let marker = fs::read(Path::new(&machine.guest.path("data")).join("kedge-storage.json")).unwrap();
     machine.document["instance_seed"] = json!(hex::encode([0x77; 20]));
-    let other = machine.rebooted(&kms);
+    let other = machine.rebooted();
     refused(&other.boot(), 1, "got another's");
     assert_eq!(
         fs::read(other.guest.folder.path().join("data/kedge-storage.json")).unwrap(),
@@ -767,11 +772,11 @@ fn g5_an_older_environment_or_none_is_refused_after_a_newer_one() {
         &|m| m.document["encrypted_env"] = Value::Null,
     ];
     for replay in replays {
-        machine = machine.rebooted(&kms);
+        machine = machine.rebooted();
         replay(&mut machine);
         refused(&machine.boot(), 1, "(check G5)");
     }
-    machine = machine.rebooted(&kms);
+    machine = machine.rebooted();
     machine.env(2, &sealed(&kms, hash, 6, "six", &owner));
     assert_eq!(machine.boot().code, 0);
     assert_eq!(machine.run_file("env.json")["env"][0]["value"], "six");
@@ -781,7 +786,7 @@ fn g5_an_older_environment_or_none_is_refused_after_a_newer_one() {
         .unwrap()
         .replace("\"number\":6", "\"number\":1");
     fs::write(&record, changed).unwrap();
-    let machine = machine.rebooted(&kms);
+    let machine = machine.rebooted();
     refused(&machine.boot(), 1, "the record this instance wrote");
 }
 
@@ -852,14 +857,14 @@ fn without_a_key_provider_nothing_persists_and_it_is_said() {
     assert!(!Path::new(&machine.guest.path("data")).exists());
     let key = machine.run_file("app-keys.json")["app_key"].clone();
     fs::create_dir(machine.guest.path("data")).unwrap();
-    machine = machine.rebooted(&kms);
+    machine = machine.rebooted();
     machine.env(
         1,
         &encrypt_v1(&recipient(&kms), &variables(&[]), &mut rand::rng()).unwrap(),
     );
     refused(&machine.boot(), 1, "fresh at each boot");
     // An environment of version 1 is measured, so without it this is another boot.
-    machine = machine.rebooted(&kms);
+    machine = machine.rebooted();
     machine.document["encrypted_env"] = Value::Null;
     assert_eq!(machine.boot().code, 0);
     assert_ne!(machine.run_file("app-keys.json")["app_key"], key);

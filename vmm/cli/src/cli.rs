@@ -378,9 +378,13 @@ pub struct Deploy {
     /// Image archive (OCI, or `docker save`) to bring along; may be repeated.
     #[arg(long, value_name = "FILE")]
     pub image_archive: Vec<PathBuf>,
-    /// Accept images without a digest. The compose hash shows it.
+    /// Leave tags as they are instead of writing the digests they name into the document. The compose hash shows it.
     #[arg(long)]
     pub allow_mutable_images: bool,
+    /// Users and passwords of registries, like Docker's config.json; `-` reads standard input. What the file's registries need
+    /// goes into the encrypted environment.
+    #[arg(long, value_name = "FILE")]
+    pub registry_auth: Option<PathBuf>,
     /// Let anyone read the app's logs on its public page.
     #[arg(long)]
     pub public_logs: bool,

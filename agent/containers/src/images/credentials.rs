@@ -7,13 +7,22 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::ImageError;
 
 /// Bytes of a document.
 const MAX_DOCUMENT: usize = 256 * 1024;
+
+/// Variable of the app's environment: user of one registry. Named as in dstack.
+pub const USERNAME: &str = "DSTACK_DOCKER_USERNAME";
+/// Variable: that user's password.
+pub const PASSWORD: &str = "DSTACK_DOCKER_PASSWORD";
+/// Variable: the registry; Docker Hub when absent.
+pub const REGISTRY: &str = "DSTACK_DOCKER_REGISTRY";
+/// Variable: a document like Docker's `config.json`, for several registries.
+pub const DOCUMENT: &str = "KEDGE_REGISTRY_AUTH";
 
 /// How one registry knows us.
 pub(crate) enum Credential {
@@ -109,8 +118,77 @@ impl Credentials {
         }
     }
 
+    /// Whether no registry knows us.
+    pub fn is_empty(&self) -> bool {
+        self.by_host.is_empty()
+    }
+
+    /// What an app's environment says: a document, one user, or both; the user counts where both name a registry.
+    ///
+    /// # Errors
+    /// When one of them is not what it should be; values are not repeated.
+    pub fn from_environment(value: &dyn Fn(&str) -> Option<String>) -> Result<Self, ImageError> {
+        let secret = |name: &str| value(name).map(Zeroizing::new).filter(|text| !text.is_empty());
+        let mut all = match secret(DOCUMENT) {
+            Some(document) => Self::parse(document.as_bytes())?,
+            None => Self::default(),
+        };
+        let registry = value(REGISTRY).filter(|text| !text.is_empty());
+        match (secret(USERNAME), secret(PASSWORD)) {
+            (None, None) => Ok(all),
+            (Some(user), Some(password)) if !user.contains(':') => {
+                let one = Self::basic(registry.as_deref().unwrap_or("docker.io"), &user, &password);
+                let mut by_host = Arc::try_unwrap(all.by_host).unwrap_or_default();
+                by_host.extend(Arc::try_unwrap(one.by_host).unwrap_or_default());
+                all.by_host = Arc::new(by_host);
+                Ok(all)
+            }
+            (Some(_), Some(_)) => Err(refused("a user name without a colon", "one with a colon")),
+            _ => Err(refused(
+                "DSTACK_DOCKER_USERNAME and DSTACK_DOCKER_PASSWORD",
+                "only one of them",
+            )),
+        }
+    }
+
+    /// The part that is about these registries, as a document that [`Credentials::parse`] reads. `None` when there is none.
+    pub fn document_for(&self, registries: &[&str]) -> Option<Zeroizing<String>> {
+        let hosts: std::collections::BTreeSet<String> = registries.iter().map(|name| host_of(name)).collect();
+        let auths: BTreeMap<&str, Written<'_>> = self
+            .by_host
+            .iter()
+            .filter(|(host, _)| hosts.contains(*host))
+            .map(|(host, credential)| (host.as_str(), Written::of(credential)))
+            .collect();
+        if auths.is_empty() {
+            return None;
+        }
+        let text = serde_json::to_string(&BTreeMap::from([("auths", auths)])).ok()?;
+        Some(Zeroizing::new(text))
+    }
+
     pub(crate) fn of(&self, host: &str) -> Option<&Credential> {
         self.by_host.get(&host_of(host))
+    }
+}
+
+/// One entry of a document, as it is written.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Written<'a> {
+    Basic { username: &'a str, password: &'a str },
+    Token { registrytoken: &'a str },
+}
+
+impl<'a> Written<'a> {
+    fn of(credential: &'a Credential) -> Self {
+        match credential {
+            Credential::Basic { user, password } => Self::Basic {
+                username: user,
+                password,
+            },
+            Credential::Token(token) => Self::Token { registrytoken: token },
+        }
     }
 }
 
@@ -179,6 +257,43 @@ mod tests {
         assert_eq!(user(&read, "t.example").as_deref(), Some("abc"));
         assert_eq!(user(&read, "r.example"), None);
         assert!(!format!("{read:?}").contains("secret"));
+    }
+
+    #[test]
+    fn an_environment_names_one_user_or_a_document_or_both() {
+        let of = |pairs: &[(&str, &str)]| {
+            let pairs: BTreeMap<String, String> = pairs
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect();
+            Credentials::from_environment(&|name| pairs.get(name).cloned())
+        };
+        let document = r#"{"auths": {"r.example": {"username": "u", "password": "p"}, "docker.io": {"username": "old", "password": "x"}}}"#;
+        let both = of(&[(USERNAME, "lab"), (PASSWORD, "secret"), (DOCUMENT, document)]).unwrap();
+        assert_eq!(user(&both, "docker.io").as_deref(), Some("lab/secret"));
+        assert_eq!(user(&both, "r.example").as_deref(), Some("u/p"));
+        let named = of(&[
+            (USERNAME, "lab"),
+            (PASSWORD, "secret"),
+            (REGISTRY, "https://ghcr.io/v2/"),
+        ])
+        .unwrap();
+        assert_eq!(user(&named, "ghcr.io").as_deref(), Some("lab/secret"));
+        assert_eq!(user(&named, "docker.io"), None);
+        assert_eq!(user(&of(&[]).unwrap(), "docker.io"), None);
+        for odd in [
+            &[(USERNAME, "lab")][..],
+            &[(PASSWORD, "SECRET")],
+            &[(USERNAME, "a:b"), (PASSWORD, "SECRET")],
+        ] {
+            let error = of(odd).unwrap_err();
+            assert!(!error.to_string().contains("SECRET"), "{error}");
+        }
+        let part = both.document_for(&["r.example", "elsewhere"]).unwrap();
+        let read = Credentials::parse(part.as_bytes()).unwrap();
+        assert_eq!(user(&read, "r.example").as_deref(), Some("u/p"));
+        assert_eq!(user(&read, "docker.io"), None);
+        assert!(both.document_for(&["elsewhere"]).is_none());
     }
 
     #[test]

@@ -10,13 +10,14 @@
 
 pub mod auth;
 mod config;
-mod credentials;
+pub mod credentials;
 mod error;
 mod fetch;
 mod ingest;
 pub mod manifest;
 mod pull;
 mod registry;
+mod resolve;
 mod source;
 mod store;
 mod unpack;
@@ -33,6 +34,7 @@ use manifest::ImageConfig;
 pub use config::{Limits, PullPolicy, RegistryConfig};
 pub use credentials::Credentials;
 pub use error::ImageError;
+pub use resolve::resolve;
 
 /// An image that can be run.
 #[derive(Debug, Clone, PartialEq, Eq)]

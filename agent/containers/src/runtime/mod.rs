@@ -15,6 +15,7 @@ use crate::config::RuntimeConfig;
 use crate::containerd::Containerd;
 use crate::engine::plan::{Action, PlanError, plan};
 use crate::error::RuntimeError;
+use crate::images::ImageEvent;
 use crate::network::Networks;
 use crate::network::manager::NetworkWish;
 use crate::shell::supervisor::{self, Blueprints};
@@ -36,6 +37,13 @@ pub enum Progress {
         service: String,
         /// Its reference.
         image: String,
+    },
+    /// An image is being fetched, or something about that.
+    Fetching {
+        /// Service that needs it.
+        service: String,
+        /// What happens.
+        event: ImageEvent,
     },
     /// A container that runs already is kept.
     Adopted {
@@ -175,7 +183,12 @@ impl Runtime {
                 &self.config.snapshotter,
                 &service.image,
                 &self.config.registries,
-                &|_| (),
+                &|event| {
+                    progress(Progress::Fetching {
+                        service: service_name.to_string(),
+                        event,
+                    });
+                },
             )
             .await
             .map_err(|source| RuntimeError::Image {

@@ -150,3 +150,23 @@ impl RootFile {
         store::write(path, &bytes, store::Target::Any, rng)
     }
 }
+
+/// Writes a file that others cannot read, whole or not at all; refuses when there is one.
+///
+/// # Errors
+/// When the file exists or cannot be written.
+pub fn create_private<R: CryptoRng + ?Sized>(
+    path: &Path,
+    bytes: &[u8],
+    rng: &mut R,
+) -> Result<(), RootFileError> {
+    store::write(path, bytes, store::Target::Absent, rng)
+}
+
+/// Reads at most `max` bytes of a file that others cannot read.
+///
+/// # Errors
+/// When it is another kind of file, longer, or others may read it.
+pub fn read_private(path: &Path, max: usize) -> Result<zeroize::Zeroizing<Vec<u8>>, RootFileError> {
+    store::read_secret(path, max)
+}

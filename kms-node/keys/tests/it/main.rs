@@ -9,6 +9,7 @@
 mod certificates;
 mod csr;
 mod hpke;
+mod local;
 mod root_file;
 mod sealed_file;
 mod secrets;

@@ -1,6 +1,6 @@
 //! app-compose.json from a docker-compose file: what the owner allows on-chain and the guest measures.
 //!
-//! Refuses a compose file with anything the guest would refuse, with every line that is wrong, and images that may change.
+//! Refuses a compose file with anything the guest would refuse, with every line that is wrong.
 
 use super::environment::Variables;
 use crate::{cli::Deploy, exit::Refused};
@@ -37,23 +37,10 @@ pub(super) fn read(file: &Path) -> Result<String> {
 ///
 /// # Errors
 /// Everything the guest would refuse.
-pub(super) fn project(file: &Path, text: &str, env: &Variables, mutable: bool) -> Result<Project> {
+pub(super) fn project(file: &Path, text: &str, env: &Variables) -> Result<Project> {
     let value = |name: &str| env.value(name);
-    let project = compose_file::parse(text.as_bytes(), &value)
-        .map_err(|error| Refused(format!("{}:\n{error}", file.display())))?;
-    let loose: Vec<String> = project
-        .mutable_images()
-        .map(|(service, image)| format!("{service}: {image}"))
-        .collect();
-    // G6: said here, before anything is paid for on-chain; the guest would refuse it too.
-    if !mutable && !loose.is_empty() {
-        return Err(Refused(format!(
-            "images: expected each with @sha256:…, got {}: name the digest, or say --allow-mutable-images, which the compose hash shows",
-            loose.join(", ")
-        ))
-        .into());
-    }
-    Ok(project)
+    let parsed = compose_file::parse(text.as_bytes(), &value);
+    Ok(parsed.map_err(|error| Refused(format!("{}:\n{error}", file.display())))?)
 }
 
 /// What the document is made of.

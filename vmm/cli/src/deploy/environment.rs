@@ -26,6 +26,10 @@ impl Variables {
         self.0.get(name).map(|value| value.to_string())
     }
 
+    pub(super) fn set(&mut self, name: &str, value: Zeroizing<String>) {
+        self.0.insert(name.to_owned(), value);
+    }
+
     pub(super) fn names(&self) -> Vec<&String> {
         self.0.keys().collect()
     }

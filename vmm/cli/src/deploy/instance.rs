@@ -124,6 +124,9 @@ pub(super) fn all(state: &Path) -> Result<Vec<Listed>> {
         let instance = Instance {
             folder: entry?.path(),
         };
+        if !instance.folder.is_dir() {
+            continue;
+        }
         let name = instance.name();
         let record = match instance.record() {
             Ok(Some(record)) => Ok(record),

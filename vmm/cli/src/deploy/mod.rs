@@ -7,6 +7,8 @@ mod control;
 mod environment;
 mod images;
 mod instance;
+mod login;
+mod pin;
 mod show;
 mod supervisor;
 mod wait;
@@ -18,18 +20,62 @@ use crate::{
 };
 use anyhow::{Context, Result, bail};
 use instance::{Instance, Record};
-use std::{path::Path, time::Instant};
+use std::{io::ErrorKind, path::Path, time::Instant};
+
+/// Bytes of free disk below which whatever went wrong went wrong for want of them.
+const LITTLE: u64 = 256 * 1024;
 
 /// Deploys a compose file: on-chain, then on this machine.
 ///
 /// # Errors
 /// When the file, the chain, the KMS or the machine gives a reason not to.
 pub(crate) async fn run(state: &Path, asked: &Deploy, output: &Output) -> Result<()> {
+    deploy(state, asked, output)
+        .await
+        .map_err(|error| with_room(error, state))
+}
+
+/// Says where the disk is full, whoever noticed: other programs say it as text, or cannot even write that down.
+fn with_room(error: anyhow::Error, state: &Path) -> anyhow::Error {
+    let folder = state.join("instances");
+    let full = |cause: &(dyn std::error::Error + 'static)| {
+        let io = cause.downcast_ref::<std::io::Error>();
+        io.is_some_and(|io| matches!(io.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded))
+    };
+    let free = rustix::fs::statvfs(&folder).map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize));
+    let said = format!("{error:#}");
+    if !error.chain().any(full)
+        && !said.to_ascii_lowercase().contains("no space left")
+        && !free.is_ok_and(|free| free < LITTLE)
+    {
+        return error;
+    }
+    anyhow::anyhow!(
+        "the disk of {} is full: make room there and do it again; what was kept before is still there\n  {said}",
+        folder.display()
+    )
+}
+
+async fn deploy(state: &Path, asked: &Deploy, output: &Output) -> Result<()> {
     let started = Instant::now();
+    container_lab::require_root("kedge deploy")?;
     let network = crate::dev::running(state)?;
     let text = app_compose::read(&asked.file)?;
-    let env = environment::read(asked.env_file.as_deref())?;
-    let project = app_compose::project(&asked.file, &text, &env, asked.allow_mutable_images)?;
+    let mut env = environment::read(asked.env_file.as_deref())?;
+    let project = app_compose::project(&asked.file, &text, &env)?;
+    let credentials = login::take(asked.registry_auth.as_ref(), &project, &mut env)?;
+    let (text, project) = if asked.allow_mutable_images {
+        (text, project)
+    } else {
+        let parts = pin::Unpinned {
+            file: &asked.file,
+            text: &text,
+            env: &env,
+            archives: &asked.image_archive,
+            credentials: &credentials,
+        };
+        pin::pin(&parts, output).await?
+    };
     let name = instance::name(
         asked.name.as_deref(),
         project.name.as_ref().map(ToString::to_string),
@@ -96,11 +142,15 @@ pub(crate) async fn instances(state: &Path, command: Instances, output: &Output)
         }
         Instances::Inspect { name } => show::inspect(&existing(state, &name)?, &name, output).await,
         Instances::Start { name, timeout } => {
+            container_lab::require_root("kedge start")?;
             crate::dev::running(state)?;
             let instance = existing(state, &name)?;
             let started = Instant::now();
-            supervisor::restart(state, &instance, output).await?;
-            wait::until_up(&instance, &name, timeout, output).await?;
+            let up = async {
+                supervisor::restart(state, &instance, output).await?;
+                wait::until_up(&instance, &name, timeout, output).await
+            };
+            up.await.map_err(|error| with_room(error, state))?;
             show::deployed(&instance, &name, started.elapsed(), output).await
         }
         Instances::Stop { name } => {

@@ -77,18 +77,36 @@ async fn look(instance: &Instance) -> Result<Now> {
     };
     match field("/app/phase").as_str() {
         "failed" => {
-            return Err(Refused(format!(
+            let text = format!(
                 "the app did not start: {}\n  what to do: {}",
                 field("/app/message"),
                 field("/app/advice")
-            ))
-            .into());
+            );
+            let again = status.pointer("/app/again").and_then(Value::as_bool) == Some(true);
+            return Err(match again {
+                true => Unreachable(text).into(),
+                false => Refused(text).into(),
+            });
         }
         "running" => {}
-        other => return Ok(busy(format!("app: {other} {}", field("/app/message")))),
+        other => {
+            let said = match newest(&status) {
+                Some(event) => event,
+                None => field("/app/message"),
+            };
+            return Ok(busy(format!("app: {other} {said}")));
+        }
     }
     let containers = control::get(instance, "/v1/containers").await?;
     Ok(health(&containers))
+}
+
+/// What the agent did last: images come in parts, and that takes a while.
+fn newest(status: &Value) -> Option<String> {
+    let event = status.pointer("/events")?.as_array()?.last()?;
+    let about = event.get("about").and_then(Value::as_str);
+    let message = event.get("message").and_then(Value::as_str)?;
+    (about == Some("container")).then(|| message.to_owned())
 }
 
 /// Healthy where there is a check, running or ended well where there is none.

@@ -15,14 +15,14 @@ use std::{
 };
 
 /// A compose file with its image, environment and a port of its own.
-struct App {
+pub(crate) struct App {
     folder: tempfile::TempDir,
-    port: u16,
+    pub(crate) port: u16,
     digest: String,
 }
 
 impl App {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let image = Image::busybox()
             .unwrap()
@@ -46,21 +46,21 @@ impl App {
         app
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    fn text(&self, name: &str) -> String {
+    pub(crate) fn text(&self, name: &str) -> String {
         self.path(name).display().to_string()
     }
 
     /// Writes the compose file; `version` makes it another document.
-    fn write(&self, version: &str) {
+    pub(crate) fn write(&self, version: &str) {
         let text = format!(
             r#"services:
   web:
     image: lab.local/web:1@{digest}
-    command: ["sh", "-c", "mkdir -p /tmp/www; echo \"$$GREETING {version}\" > /tmp/www/index.html; date >> /data/boots; cp /data/boots /tmp/www/boots; echo served by {version}; exec httpd -f -p 80 -h /tmp/www"]
+    command: ["sh", "-c", "mkdir -p /tmp/www; echo \"$$GREETING {version}\" > /tmp/www/index.html; date >> /data/boots; cp /data/boots /tmp/www/boots; echo boot $$(wc -l < /data/boots); exec httpd -f -p 80 -h /tmp/www"]
     stop_grace_period: 500ms
     environment:
       GREETING: ${{GREETING}}
@@ -78,7 +78,7 @@ volumes:
         fs::write(self.path("docker-compose.yml"), text).unwrap();
     }
 
-    fn arguments(&self) -> Vec<String> {
+    pub(crate) fn arguments(&self) -> Vec<String> {
         let (file, env, image) = (
             self.text("docker-compose.yml"),
             self.text("secrets.env"),
@@ -98,7 +98,7 @@ volumes:
         .to_vec()
     }
 
-    fn deploy(&self, state: &Path, extra: &[&str]) -> Value {
+    pub(crate) fn deploy(&self, state: &Path, extra: &[&str]) -> Value {
         let fixed = self.arguments();
         let fixed: Vec<&str> = fixed.iter().map(String::as_str).collect();
         json(state, &[fixed.as_slice(), extra].concat())
@@ -128,7 +128,7 @@ volumes:
         assert!(started.elapsed() < Duration::from_secs(1));
     }
 
-    fn get(&self, path: &str) -> String {
+    pub(crate) fn get(&self, path: &str) -> String {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("the published port answers");
         stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
         exchange(&mut stream, &format!("GET {path} HTTP/1.0\r\n\r\n"))
@@ -203,7 +203,7 @@ fn exchange(stream: &mut (impl Read + Write), request: &str) -> String {
 }
 
 /// The app's key of a path, from its socket.
-fn key(deployed: &Value) -> String {
+pub(crate) fn key(deployed: &Value) -> String {
     let mut stream = UnixStream::connect(deployed["app_socket"].as_str().unwrap()).unwrap();
     let body = exchange(
         &mut stream,
@@ -213,7 +213,7 @@ fn key(deployed: &Value) -> String {
     object["key"].as_str().unwrap().to_owned()
 }
 
-fn row(state: &Path) -> Value {
+pub(crate) fn row(state: &Path) -> Value {
     json(state, &["ps"])["instances"][0].clone()
 }
 
@@ -294,7 +294,12 @@ fn an_app_lives_through_updates_and_kills_and_leaves_nothing_behind() {
     assert_eq!(processes_of(&instance), 0);
     json(state, &["start", "web"]);
     assert_eq!(app.get("/boots").lines().count(), 4);
-    assert!(log(state).contains("served by"), "logs of earlier boots are kept");
+    // What the container wrote before it was stopped is still there.
+    let written = log(state);
+    assert!(
+        written.contains("boot 3\n") && written.contains("boot 4\n"),
+        "{written}"
+    );
     assert!(fails(state, &["rm", "web"], 1).contains("--yes"));
     json(state, &["rm", "web", "--yes"]);
     assert!(!instance.exists());

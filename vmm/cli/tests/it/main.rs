@@ -4,6 +4,8 @@
 mod compose;
 mod demo;
 mod deploy;
+mod deploy_faults;
+mod deploy_images;
 mod dev;
 mod keys;
 mod verify;
