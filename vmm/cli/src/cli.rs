@@ -385,6 +385,9 @@ pub struct Deploy {
     /// goes into the encrypted environment.
     #[arg(long, value_name = "FILE")]
     pub registry_auth: Option<PathBuf>,
+    /// Not supported; says what to do instead.
+    #[arg(long, value_name = "NAME", hide = true)]
+    pub profile: Vec<String>,
     /// Let anyone read the app's logs on its public page.
     #[arg(long)]
     pub public_logs: bool,

@@ -3,13 +3,13 @@
 //! Refuses a compose file with anything the guest would refuse, with every line that is wrong.
 
 use super::environment::Variables;
-use crate::{cli::Deploy, exit::Refused};
+use crate::{cli::Deploy, exit::Refused, output::Output};
 use anyhow::{Context, Result, bail};
 use app_manifest::AppManifest;
 use compose_file::Project;
 use kms_types::{ChainAddress, KmsIdentity};
 use serde_json::json;
-use std::{fs::File, io::Read, path::Path};
+use std::{collections::BTreeSet, fs::File, io::Read, path::Path};
 
 /// Reads the compose file.
 ///
@@ -41,6 +41,36 @@ pub(super) fn project(file: &Path, text: &str, env: &Variables) -> Result<Projec
     let value = |name: &str| env.value(name);
     let parsed = compose_file::parse(text.as_bytes(), &value);
     Ok(parsed.map_err(|error| Refused(format!("{}:\n{error}", file.display())))?)
+}
+
+/// Says which services do not run. A guest measures the file and no choice among its profiles.
+///
+/// # Errors
+/// When a profile is asked for.
+pub(super) fn profiles(asked: &[String], project: &Project, output: &Output) -> Result<()> {
+    let off = BTreeSet::new();
+    let on: Vec<_> = project.enabled(&off).collect();
+    let idle: Vec<String> = project
+        .services
+        .keys()
+        .filter(|name| !on.contains(name))
+        .map(ToString::to_string)
+        .collect();
+    if !asked.is_empty() {
+        return Err(Refused(
+            "--profile: not supported, since who verifies the app sees its file and not what was chosen: take `profiles` \
+             away from the services that are to run"
+                .to_owned(),
+        )
+        .into());
+    }
+    if !idle.is_empty() {
+        output.warn(format!(
+            "not started, for each has `profiles`, and none can be chosen: {}",
+            idle.join(", ")
+        ));
+    }
+    Ok(())
 }
 
 /// What the document is made of.

@@ -11,7 +11,11 @@ use std::time::Duration;
 const MAX_ANSWER: usize = 8 << 20;
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-fn client(instance: &Instance) -> Result<Client> {
+/// A client of the instance's agent. Making one costs more than asking: who asks again keeps it.
+///
+/// # Errors
+/// When TLS's certificates cannot be read, though they are not needed here.
+pub(super) fn client(instance: &Instance) -> Result<Client> {
     Ok(Client::builder()
         .unix_socket(instance.paths().agent_socket())
         .no_proxy()
@@ -23,10 +27,15 @@ fn client(instance: &Instance) -> Result<Client> {
 /// # Errors
 /// [`Unreachable`] when it does not answer.
 pub(super) async fn get(instance: &Instance, path: &str) -> Result<Value> {
-    let asked = client(instance)?
-        .get(format!("http://agent{path}"))
-        .timeout(TIMEOUT)
-        .send();
+    ask(&client(instance)?, path).await
+}
+
+/// The same, by a client that is there.
+///
+/// # Errors
+/// [`Unreachable`] when it does not answer.
+pub(super) async fn ask(client: &Client, path: &str) -> Result<Value> {
+    let asked = client.get(format!("http://agent{path}")).timeout(TIMEOUT).send();
     read(asked.await).await
 }
 

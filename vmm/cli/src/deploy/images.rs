@@ -39,6 +39,18 @@ pub(super) async fn bring(
     containerd: &Containerd,
     namespace: &str,
 ) -> Result<()> {
+    let mut known = names(containerd, namespace).await?;
+    // What a digest names is the same image at every boot; a tag is looked at again.
+    let all = |known: &[(String, String)]| {
+        let named = |reference: &String| known.iter().any(|(name, _)| name == reference);
+        record
+            .references
+            .iter()
+            .all(|reference| reference.contains('@') && named(reference))
+    };
+    if all(&known) {
+        return Ok(());
+    }
     for image in &record.images {
         let archive = instance.folder().join("images").join(image);
         let archive = archive.to_str().context("path of an image archive")?;
@@ -49,22 +61,15 @@ pub(super) async fn bring(
             )
             .await?;
     }
-    let list = containerd.ctr(namespace, &["images", "ls"]).await?;
-    // Name, media type, digest and more, behind a line of headings.
-    let known: Vec<(&str, &str)> = list
-        .lines()
-        .skip(1)
-        .filter_map(|line| {
-            let mut columns = line.split_whitespace();
-            Some((columns.next()?, columns.nth(1)?))
-        })
-        .collect();
+    if !record.images.is_empty() {
+        known = names(containerd, namespace).await?;
+    }
     for reference in &record.references {
         let Some((_, digest)) = reference.split_once('@') else {
             continue;
         };
         let named = known.iter().any(|(name, _)| name == reference);
-        if let Some((name, _)) = known.iter().find(|(_, of)| *of == digest)
+        if let Some((name, _)) = known.iter().find(|(_, of)| of == digest)
             && !named
         {
             containerd
@@ -73,4 +78,15 @@ pub(super) async fn bring(
         }
     }
     Ok(())
+}
+
+/// Names of images here, with their digests.
+async fn names(containerd: &Containerd, namespace: &str) -> Result<Vec<(String, String)>> {
+    let list = containerd.ctr(namespace, &["images", "ls"]).await?;
+    // Name, media type, digest and more, behind a line of headings.
+    let columns = list.lines().skip(1).filter_map(|line| {
+        let mut columns = line.split_whitespace();
+        Some((columns.next()?.to_owned(), columns.nth(1)?.to_owned()))
+    });
+    Ok(columns.collect())
 }

@@ -29,7 +29,7 @@ use tokio::signal::unix::{SignalKind, signal};
 const SHAPE: &str = "small";
 /// Time an app gets to end.
 const STOP: Duration = Duration::from_secs(30);
-const LOOK: Duration = Duration::from_millis(25);
+const LOOK: Duration = Duration::from_millis(10);
 /// Part of a lease after which it is renewed: a developer who revokes an app is to see it stop within seconds.
 const RENEW_AT: u32 = 2;
 /// Pause before an agent that died is started again.

@@ -10,7 +10,7 @@ use guest_files::StageState;
 use serde_json::Value;
 use std::time::{Duration, Instant};
 
-const LOOK: Duration = Duration::from_millis(40);
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Waits until everything of the app runs, and is healthy where it says what that is.
 ///
@@ -19,10 +19,11 @@ const LOOK: Duration = Duration::from_millis(40);
 pub(super) async fn until_up(instance: &Instance, name: &str, seconds: u64, output: &Output) -> Result<()> {
     let end = Instant::now() + Duration::from_secs(seconds);
     let mut said = String::new();
+    let client = control::client(instance)?;
     loop {
         // What is read after the supervisor was seen alive is of this boot; what it left when it ended is final.
         let alive = supervisor::alive(instance)?;
-        let now = look(instance).await?;
+        let now = look(instance, &client).await?;
         if now.done {
             return Ok(());
         }
@@ -50,7 +51,7 @@ struct Now {
     text: String,
 }
 
-async fn look(instance: &Instance) -> Result<Now> {
+async fn look(instance: &Instance, client: &reqwest::Client) -> Result<Now> {
     let busy = |text: String| Now { done: false, text };
     let paths = instance.paths();
     if let Ok(progress) = paths.read_progress()
@@ -65,7 +66,7 @@ async fn look(instance: &Instance) -> Result<Now> {
         }
         return Ok(busy(format!("boot: {}", progress.stage)));
     }
-    let Ok(status) = control::get(instance, "/v1/status").await else {
+    let Ok(status) = control::ask(client, "/v1/status").await else {
         return Ok(busy("starting".to_owned()));
     };
     let field = |at: &str| {
@@ -97,7 +98,7 @@ async fn look(instance: &Instance) -> Result<Now> {
             return Ok(busy(format!("app: {other} {said}")));
         }
     }
-    let containers = control::get(instance, "/v1/containers").await?;
+    let containers = control::ask(client, "/v1/containers").await?;
     Ok(health(&containers))
 }
 

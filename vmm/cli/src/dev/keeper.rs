@@ -10,9 +10,9 @@ use std::{
 use tokio::signal::unix::{SignalKind, signal};
 
 /// How often the chain is looked at.
-const TICK: Duration = Duration::from_millis(100);
-/// Between blocks while something waits to become final.
-const BUSY: Duration = Duration::from_secs(1);
+const TICK: Duration = Duration::from_millis(50);
+/// Between blocks while something waits to become final. A developer waits as well.
+const BUSY: Duration = Duration::from_millis(250);
 /// Between blocks otherwise: well below the age at which a node refuses a head.
 const IDLE: Duration = Duration::from_secs(10);
 

@@ -353,8 +353,15 @@ fn what_a_guest_would_refuse_is_refused_before_the_chain_is_asked() {
         unsupported.contains("build") && unsupported.contains("4"),
         "{unsupported}"
     );
-    // G6: what a tag stands for is its registry's choice.
-    assert!(deploy("services:\n  web:\n    image: nginx:latest\n").contains("@sha256"));
+    // A profile is a choice that no hash would show.
+    let pinned = format!("services:\n  web:\n    image: a@sha256:{}\n", "0".repeat(64));
+    fs::write(&file, pinned).unwrap();
+    let profile = fails(
+        state,
+        &["deploy", file.to_str().unwrap(), "--profile", "debug"],
+        3,
+    );
+    assert!(profile.contains("profiles"), "{profile}");
     let output = kedge(state, &["ps"]);
     assert!(String::from_utf8_lossy(&output.stdout).contains("no instances"));
 }
