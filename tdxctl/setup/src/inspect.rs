@@ -11,7 +11,12 @@ use crate::{
 use app_manifest::SignedEnv;
 use guest_files::BootMode;
 use rustix::fs::{Access, access};
-use std::{fs, path::Path};
+use std::{
+    fs,
+    net::{TcpStream, ToSocketAddrs},
+    path::Path,
+    time::Duration,
+};
 use td_quote::Td;
 
 /// One requirement.
@@ -79,6 +84,9 @@ fn of_document(
     if keys::mode(document) == BootMode::Kms && keys::pinned(document).is_ok() {
         all.note("KMS", reached(document, options, runtime));
     }
+    if let (BootMode::Local, Some(address)) = (keys::mode(document), &document.local_key_provider) {
+        all.note("local key provider", listens(address, options.timeout));
+    }
     all.note("environment", environment(document));
 }
 
@@ -142,6 +150,23 @@ fn reached(
         Some(error) if good == 0 => Err(asked(error)),
         _ => Ok(format!("{good} of {count} nodes answer as the KMS that is meant")),
     }
+}
+
+/// Whether somebody listens there. Who it is only its quote tells, which it makes for a boot and not for a look.
+fn listens(address: &str, timeout: Duration) -> Result<String, StageError> {
+    const ADVICE: &str =
+        "start `kms-node local` on the host, or repair local_key_provider in the host document";
+    let failed =
+        |what: &dyn std::fmt::Display| StageError::could_not_ask(format!("{address}: {what}"), ADVICE);
+    let addresses = address.to_socket_addrs().map_err(|error| failed(&error))?;
+    let mut last = None;
+    for one in addresses {
+        match TcpStream::connect_timeout(&one, timeout) {
+            Ok(_) => return Ok(format!("somebody listens at {address}")),
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.map_or_else(|| failed(&"no such host"), |error| failed(&error)))
 }
 
 /// What can be said without the key.

@@ -501,6 +501,39 @@ fn check_says_for_each_requirement_what_is_missing() {
 }
 
 #[test]
+fn check_looks_for_a_local_key_provider() {
+    let compose = json!({
+        "manifest_version": 2,
+        "name": "hello",
+        "runner": "docker-compose",
+        "docker_compose_file": "services: {}",
+        "key_provider": "local",
+    });
+    let check = |address: Option<String>| {
+        let mut machine = Machine::alone(&compose.to_string());
+        if let Some(address) = address {
+            machine.document["local_key_provider"] = address.into();
+        }
+        machine.boot_with(&["--check"])
+    };
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let run = check(Some(address.clone()));
+    assert_eq!(run.code, 0, "{run:?}");
+    assert!(states(&run).contains(&("local key provider".to_owned(), "ok".to_owned())));
+    drop(listener);
+    let run = check(Some(address));
+    let expected = one("local key provider", "could_not_ask");
+    assert_eq!((run.code, failed(&run)), (2, expected), "{run:?}");
+    let run = check(None);
+    assert_eq!(
+        (run.code, failed(&run)),
+        (64, one("key provider", "malformed")),
+        "{run:?}"
+    );
+}
+
+#[test]
 fn check_looks_at_the_td_and_the_folders_too() {
     let kms = Kms::honest();
     let mut machine = Machine::new(&kms, json!({}));
