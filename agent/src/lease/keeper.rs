@@ -20,7 +20,7 @@ pub struct LeaseStatus {
     pub phase: &'static str,
     /// Whether the app may run.
     pub may_run: bool,
-    /// Why there is no lease: `denied`, `ended`.
+    /// Why there is no lease: `denied`, `ended`, `unkept`.
     pub cause: Option<LossCause>,
     /// Seconds until the lease ends, or until the app is stopped.
     pub seconds_left: Option<u64>,
@@ -66,6 +66,23 @@ pub struct LeaseKeeper {
     pub events: Events,
 }
 
+/// A lease that was taken up, before its task runs.
+pub struct ResumedLease {
+    keeper: LeaseKeeper,
+    held: Held,
+    status: watch::Sender<LeaseStatus>,
+}
+
+impl ResumedLease {
+    /// Keeps the lease until the task is dropped, and tells of every change.
+    ///
+    /// # Errors
+    /// When the clock cannot be read.
+    pub async fn keep(mut self) -> io::Result<()> {
+        self.keeper.keep(&mut self.held, &self.status).await
+    }
+}
+
 struct Held {
     machine: LeaseMachine,
     status: LeaseStatus,
@@ -73,20 +90,30 @@ struct Held {
 }
 
 impl LeaseKeeper {
-    /// Keeps the lease until the task is dropped. Tells `status` of every change.
+    /// Takes up where an earlier agent of this boot left off, and says where that is. Nothing of the app may start before.
     ///
     /// # Errors
     /// When the clock cannot be read.
-    pub async fn keep(self, status: watch::Sender<LeaseStatus>) -> io::Result<()> {
-        let mut held = self.resume()?;
+    pub fn resume(self) -> io::Result<(ResumedLease, watch::Receiver<LeaseStatus>)> {
+        let mut held = self.held()?;
+        let now = self.clock.now()?;
+        let _ = held.machine.at(now);
+        self.save(&mut held, now);
+        describe(&mut held.status, held.machine.phase(), now);
+        let (status, shown) = watch::channel(held.status.clone());
+        let keeper = self;
+        Ok((ResumedLease { keeper, held, status }, shown))
+    }
+
+    async fn keep(&self, held: &mut Held, status: &watch::Sender<LeaseStatus>) -> io::Result<()> {
         loop {
             let now = self.clock.now()?;
             let before = held.machine.phase();
             let orders = held.machine.at(now);
-            self.publish(&mut held, before, now, &status);
+            self.publish(held, before, now, status);
             if orders.ask {
-                let reply = self.ask(&mut held, now, &status).await?;
-                self.answered(&mut held, now, reply, &status)?;
+                let reply = self.ask(held, now, status).await?;
+                self.answered(held, now, reply, status)?;
                 continue;
             }
             let left = orders.wake.saturating_sub(now);
@@ -94,15 +121,21 @@ impl LeaseKeeper {
         }
     }
 
-    fn resume(&self) -> io::Result<Held> {
+    fn held(&self) -> io::Result<Held> {
         let (now, boot_id) = (self.clock.now()?, self.clock.boot_id()?);
-        let kept = self.store.load(&boot_id, self.app_id, self.instance_id);
-        let machine = match &kept {
-            Some(kept) => LeaseMachine::resume(self.policy, kept.state, now),
-            None => LeaseMachine::new(self.policy, now),
+        let (machine, token) = match self.store.load(&boot_id, self.app_id, self.instance_id) {
+            Ok(Some(kept)) => (LeaseMachine::resume(self.policy, kept.state, now), kept.token),
+            Ok(None) => (LeaseMachine::new(self.policy, now), None),
+            Err(error) => {
+                // G11: a file nobody can read may have said that the app is stopped; a fresh grace would undo that.
+                tracing::error!(%error, "the state of the lease cannot be read: the app is stopped until there is a new lease");
+                let cause = LossCause::Unkept;
+                let machine = LeaseMachine::resume(self.policy, LeasePhase::Stopped { cause }, now);
+                (machine, None)
+            }
         };
         let status = LeaseStatus {
-            token: kept.and_then(|kept| kept.token),
+            token,
             grace_s: self.policy.grace.as_secs(),
             ..LeaseStatus::NONE
         };
@@ -111,6 +144,22 @@ impl LeaseKeeper {
             status,
             boot_id,
         })
+    }
+
+    /// Keeps the state; the app is stopped when it cannot be kept.
+    fn save(&self, held: &mut Held, now: Duration) {
+        let kept = KeptLease {
+            boot_id: held.boot_id.clone(),
+            app_id: self.app_id,
+            instance_id: self.instance_id,
+            state: held.machine.phase(),
+            token: held.status.token.clone(),
+        };
+        if let Err(error) = self.store.save(&kept) {
+            // G11: after a restart an older state would count, with a denial forgotten or a grace begun anew.
+            tracing::error!(%error, "the state of the lease cannot be kept: the app is stopped");
+            held.machine.unkept(now, &mut rand::rng());
+        }
     }
 
     /// A grace that ends while a request hangs ends all the same.
@@ -184,21 +233,14 @@ impl LeaseKeeper {
         now: Duration,
         status: &watch::Sender<LeaseStatus>,
     ) {
+        if held.machine.phase() != before {
+            self.save(held, now);
+        }
         let phase = held.machine.phase();
         describe(&mut held.status, phase, now);
         metrics::gauge!("kedge_agent_lease_held").set(f64::from(u8::from(held.status.phase == "held")));
         if phase != before {
             self.tell(before, phase, now, held.status.last_refusal.as_deref());
-            let kept = KeptLease {
-                boot_id: held.boot_id.clone(),
-                app_id: self.app_id,
-                instance_id: self.instance_id,
-                state: phase,
-                token: held.status.token.clone(),
-            };
-            if let Err(error) = self.store.save(&kept) {
-                tracing::error!(%error, "the state of the lease cannot be kept");
-            }
         }
         status.send_if_modified(|shown| {
             let changed = *shown != held.status;
@@ -210,6 +252,7 @@ impl LeaseKeeper {
     fn tell(&self, before: LeasePhase, phase: LeasePhase, now: Duration, refusal: Option<&str>) {
         let why = |cause| match cause {
             LossCause::Denied => format!("the KMS said no: {}", refusal.unwrap_or("without a reason")),
+            LossCause::Unkept => "where the lease stands could not be read or kept".to_owned(),
             LossCause::Ended => format!(
                 "it ended and no other could be had: {}",
                 refusal.unwrap_or("nothing was answered yet")

@@ -34,6 +34,8 @@ pub enum LossCause {
     Denied,
     /// It ended, and nobody could be asked for another.
     Ended,
+    /// Where it stands could not be read or kept, so a restart would not know.
+    Unkept,
 }
 
 /// Where the lease stands. Times count from the boot of the machine.
@@ -192,6 +194,14 @@ impl LeaseMachine {
             },
             LeasePhase::Stopped { .. } => LeasePhase::Stopped { cause },
         };
+    }
+
+    /// The state is not on disk: nothing may run on it. It asks on, and a lease that can be kept leads back.
+    pub fn unkept(&mut self, now: Duration, rng: &mut (impl RngCore + ?Sized)) {
+        self.phase = LeasePhase::Stopped {
+            cause: LossCause::Unkept,
+        };
+        self.back_off(now, rng);
     }
 
     fn back_off(&mut self, now: Duration, rng: &mut (impl RngCore + ?Sized)) {

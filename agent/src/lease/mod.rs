@@ -3,13 +3,15 @@
 mod clock;
 mod keeper;
 mod machine;
+#[cfg(test)]
+mod restart_tests;
 mod source;
 mod store;
 #[cfg(test)]
 mod tests;
 
 pub use clock::{BootClock, KernelClock};
-pub use keeper::{LeaseKeeper, LeaseStatus};
+pub use keeper::{LeaseKeeper, LeaseStatus, ResumedLease};
 pub use machine::{LeaseAnswer, LeaseMachine, LeaseOrders, LeasePhase, LeasePolicy, LossCause};
 pub(crate) use source::chain;
 pub use source::{KmsLeases, LeaseReply, LeaseSource};

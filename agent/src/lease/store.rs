@@ -1,5 +1,5 @@
-//! Where the lease stands, kept across restarts of the agent within one boot. Refuses a file of another boot, of another app
-//! or of another shape: a state that is not believed is as none.
+//! Where the lease stands, kept across restarts of the agent within one boot. A file of another boot or of another app is as
+//! none; one that cannot be read or is of another shape is an error, never as none.
 
 use super::LeasePhase;
 use kms_types::{AppId, InstanceId};
@@ -39,18 +39,24 @@ impl LeaseStore {
         Self(path)
     }
 
-    /// What is kept of this boot, app and instance.
-    pub fn load(&self, boot_id: &str, app: AppId, instance: InstanceId) -> Option<KeptLease> {
+    /// What is kept of this boot, app and instance; nothing when there is no file, or one of another boot or app.
+    ///
+    /// # Errors
+    /// When there is a file and it does not say.
+    pub fn load(&self, boot_id: &str, app: AppId, instance: InstanceId) -> io::Result<Option<KeptLease>> {
         let mut text = Vec::new();
-        let file = File::open(&self.0).ok()?;
-        file.take(MAX_BYTES.saturating_add(1))
-            .read_to_end(&mut text)
-            .ok()?;
+        let file = match File::open(&self.0) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            file => file?,
+        };
+        file.take(MAX_BYTES.saturating_add(1)).read_to_end(&mut text)?;
         if text.len() as u64 > MAX_BYTES {
-            return None;
+            let what = format!("expected at most {MAX_BYTES} bytes, got more");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, what));
         }
-        let kept: KeptLease = serde_json::from_slice(&text).ok()?;
-        (kept.boot_id == boot_id && kept.app_id == app && kept.instance_id == instance).then_some(kept)
+        let kept: KeptLease = serde_json::from_slice(&text)?;
+        let ours = kept.boot_id == boot_id && kept.app_id == app && kept.instance_id == instance;
+        Ok(ours.then_some(kept))
     }
 
     /// Keeps a state: whole or not at all.
@@ -92,7 +98,7 @@ mod tests {
         let path = folder.path().join("lease.json");
         let store = LeaseStore::new(path.clone());
         let (app, instance) = (AppId::new([1; 20]), InstanceId::new([2; 20]));
-        assert!(store.load("a", app, instance).is_none());
+        assert!(store.load("a", app, instance).unwrap().is_none());
         let kept = KeptLease {
             boot_id: "a".to_owned(),
             app_id: app,
@@ -106,10 +112,12 @@ mod tests {
         store.save(&kept).unwrap();
         store.save(&kept).unwrap();
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(store.load("a", app, instance), Some(kept));
-        assert!(store.load("b", app, instance).is_none());
-        assert!(store.load("a", AppId::new([3; 20]), instance).is_none());
+        assert_eq!(store.load("a", app, instance).unwrap(), Some(kept));
+        assert!(store.load("b", app, instance).unwrap().is_none());
+        assert!(store.load("a", AppId::new([3; 20]), instance).unwrap().is_none());
         std::fs::write(&path, vec![b' '; 20_000]).unwrap();
-        assert!(store.load("a", app, instance).is_none());
+        store.load("a", app, instance).unwrap_err();
+        std::fs::write(&path, b"{}").unwrap();
+        store.load("a", app, instance).unwrap_err();
     }
 }

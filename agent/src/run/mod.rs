@@ -62,14 +62,7 @@ pub async fn run(config: Config, options: RunOptions) -> Result<(), RunError> {
     let kms = kms_parts(&guest, &config)?;
     let stop = serve::sockets(&guest, &config, issuer(&guest, kms.as_ref()), &mut tasks).await?;
 
-    let (lease_sender, lease) = watch::channel(LeaseStatus::NONE);
-    if let Some(kms) = &kms {
-        let keeper = lease_keeper(&guest, &config, kms, events.clone());
-        tasks.spawn(async move {
-            let _ = keeper.keep(lease_sender).await;
-            "lease"
-        });
-    }
+    let lease = lease(&guest, &config, kms.as_ref(), &events, &mut tasks)?;
     let parts = guest.app(&config, &events)?;
     let stop_mark = guest.paths.run().join("app-stopped");
     let (stopped, stop_asked) = watch::channel(stop_mark.exists());
@@ -154,6 +147,26 @@ fn issuer(guest: &Guest, kms: Option<&KmsParts>) -> Arc<dyn CertificateIssuer> {
             described: kms.described.clone(),
         }),
     }
+}
+
+/// Where the lease stands, from before the app may start on.
+fn lease(
+    guest: &Guest,
+    config: &Config,
+    kms: Option<&KmsParts>,
+    events: &Events,
+    tasks: &mut JoinSet<&'static str>,
+) -> Result<watch::Receiver<LeaseStatus>, RunError> {
+    let Some(kms) = kms else {
+        return Ok(watch::channel(LeaseStatus::NONE).1);
+    };
+    let keeper = lease_keeper(guest, config, kms, events.clone());
+    let (resumed, status) = keeper.resume().map_err(RunError::system("lease"))?;
+    tasks.spawn(async move {
+        let _ = resumed.keep().await;
+        "lease"
+    });
+    Ok(status)
 }
 
 fn lease_keeper(guest: &Guest, config: &Config, kms: &KmsParts, events: Events) -> LeaseKeeper {
