@@ -158,7 +158,13 @@ fn lease(
     tasks: &mut JoinSet<&'static str>,
 ) -> Result<watch::Receiver<LeaseStatus>, RunError> {
     let Some(kms) = kms else {
-        return Ok(watch::channel(LeaseStatus::NONE).1);
+        let (sender, status) = watch::channel(LeaseStatus::NONE);
+        // Who waits for a change would be woken for ever by a sender that is gone.
+        tasks.spawn(async move {
+            let _kept = sender;
+            std::future::pending().await
+        });
+        return Ok(status);
     };
     let keeper = lease_keeper(guest, config, kms, events.clone());
     let (resumed, status) = keeper.resume().map_err(RunError::system("lease"))?;
