@@ -255,7 +255,12 @@ impl App for BashApp {
         let folder = self.logs.clone();
         Box::pin(async move {
             match request.service.as_deref() {
-                None | Some(SERVICE) => follow(folder, request),
+                // Reading back through files blocks; the sockets and the lease must not wait for it.
+                None | Some(SERVICE) => {
+                    let at = folder.clone();
+                    let opened = tokio::task::spawn_blocking(move || follow(folder, request)).await;
+                    opened.map_err(|error| AppError::io(&at, "read the log")(std::io::Error::other(error)))?
+                }
                 Some(other) => Err(AppError::NoSuchService {
                     actual: other.to_owned(),
                 }),

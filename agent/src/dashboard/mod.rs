@@ -33,19 +33,19 @@ use std::{convert::Infallible, sync::Arc};
 const DEFAULT_TAIL: usize = 200;
 /// Most lines of one answer to the public.
 const MAX_TAIL: usize = 2000;
-/// Followers of logs at a time.
-const MAX_FOLLOWERS: usize = 16;
+/// Readers of logs at a time.
+const MAX_READERS: usize = 16;
 
 struct Public {
     agent: Arc<Agent>,
-    followers: Arc<tokio::sync::Semaphore>,
+    readers: Arc<tokio::sync::Semaphore>,
 }
 
 /// Every route of the public page.
 pub fn router(agent: Arc<Agent>) -> Router {
     let public = Arc::new(Public {
         agent,
-        followers: Arc::new(tokio::sync::Semaphore::new(MAX_FOLLOWERS)),
+        readers: Arc::new(tokio::sync::Semaphore::new(MAX_READERS)),
     });
     Router::new()
         .route("/", get(index))
@@ -151,16 +151,12 @@ async fn logs(
             "expected no query, ?tail=LINES or ?follow=true",
         );
     };
-    // A follower is a connection without an end; anyone may open one.
-    let place = match (asked.follow, public.followers.clone().try_acquire_owned()) {
-        (false, _) => None,
-        (true, Ok(place)) => Some(place),
-        (true, Err(_)) => {
-            return plain(
-                StatusCode::TOO_MANY_REQUESTS,
-                "too many follow logs: try again later",
-            );
-        }
+    // G8: a reader holds files and memory, one that follows for ever; anyone may be one.
+    let Ok(place) = public.readers.clone().try_acquire_owned() else {
+        return plain(
+            StatusCode::TOO_MANY_REQUESTS,
+            "too many read logs: try again later",
+        );
     };
     let request = LogRequest {
         service: Some(service),

@@ -2,6 +2,7 @@
 
 mod error;
 mod guest;
+mod public;
 mod serve;
 
 pub use error::RunError;

@@ -133,7 +133,7 @@ pub(super) async fn page(
         .await
         .map_err(RunError::system(format!("listen at {address}")))?;
     tasks.spawn(async move {
-        let _ = axum::serve(listener, dashboard::router(agent)).await;
+        super::public::serve(listener, dashboard::router(agent)).await;
         "public page"
     });
     Ok(())

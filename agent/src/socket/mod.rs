@@ -22,7 +22,7 @@ mod respond;
 mod route;
 mod serve;
 mod state;
-mod stream;
+pub(crate) mod stream;
 mod tappd;
 mod td;
 

@@ -8,18 +8,17 @@ use std::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::UnixStream,
     time::{Instant, Sleep, sleep},
 };
 
-/// A unix stream with a bound on how long a write may stand still.
-pub(super) struct Patient {
-    stream: UnixStream,
+/// A stream with a bound on how long a write may stand still.
+pub(crate) struct Patient<S> {
+    stream: S,
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
-impl Patient {
-    pub(super) fn new(stream: UnixStream) -> Self {
+impl<S> Patient<S> {
+    pub(crate) fn new(stream: S) -> Self {
         Self {
             stream,
             stalled: None,
@@ -44,13 +43,13 @@ impl Patient {
 
 use std::future::Future;
 
-impl AsyncRead for Patient {
+impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().stream).poll_read(cx, buf)
     }
 }
 
-impl AsyncWrite for Patient {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let done = Pin::new(&mut this.stream).poll_write(cx, bytes);

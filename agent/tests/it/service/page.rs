@@ -1,6 +1,6 @@
 //! The public page and its three gates.
 
-use super::scene::{Prepared, Program};
+use super::scene::{PATIENCE, Prepared, Program};
 use serde_json::{Value, json};
 
 fn compose(logs: bool, sysinfo: bool, tcbinfo: bool) -> Value {
@@ -82,5 +82,50 @@ async fn a_closed_app_shows_that_it_is_there_and_no_more() {
     }
     let info: Value = serde_json::from_str(&get(format!("{url}/info")).await.2).unwrap();
     assert!(info.get("tcb_info").is_none() && info.get("app_compose").is_none());
+    agent.terminate().await;
+}
+
+#[tokio::test]
+async fn g8_idle_strangers_take_neither_the_page_nor_its_descriptors_for_good() {
+    use tokio::io::AsyncReadExt;
+    let (_guest, agent, url) = started(&compose(true, true, true)).await;
+    let address = url.trim_start_matches("http://").to_owned();
+    let mut idle = Vec::new();
+    for _ in 0..200 {
+        idle.push(tokio::net::TcpStream::connect(&address).await.unwrap());
+    }
+    // One too many is closed at once, one that says nothing after a while.
+    for mut stream in [idle.pop().unwrap(), idle.remove(0)] {
+        let mut rest = Vec::new();
+        let ended = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut rest)).await;
+        // A reset is an end, too.
+        assert!(ended.is_ok(), "the connection stands");
+    }
+    let answered = async {
+        while !reqwest::get(format!("{url}/info"))
+            .await
+            .is_ok_and(|answer| answer.status() == 200)
+        {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, answered)
+        .await
+        .expect("the page answers again");
+    drop(idle);
+    agent.terminate().await;
+}
+
+#[tokio::test]
+async fn g8_readers_of_logs_are_counted_whether_they_follow_or_not() {
+    let (_guest, agent, url) = started(&compose(true, true, true)).await;
+    let mut followers = Vec::new();
+    for _ in 0..16 {
+        let answer = reqwest::get(format!("{url}/logs/app?follow=true")).await.unwrap();
+        assert_eq!(answer.status(), 200);
+        followers.push(answer);
+    }
+    assert_eq!(get(format!("{url}/logs/app?tail=1")).await.0, 429);
+    drop(followers);
     agent.terminate().await;
 }
