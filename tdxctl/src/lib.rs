@@ -9,6 +9,7 @@ mod chain;
 mod cli;
 mod commands;
 pub mod exit;
+mod harden;
 mod input;
 mod on_chain;
 mod policy;

@@ -114,9 +114,9 @@ pub struct AppCompose {
     /// Instances have no id of their own.
     #[serde(default)]
     pub no_instance_id: bool,
-    /// The app starts only after the time is authenticated.
-    #[serde(default = "yes")]
-    pub secure_time: bool,
+    /// The app starts only after the time is authenticated; absent: it is not asked for.
+    #[serde(default)]
+    pub secure_time: Option<bool>,
     /// File system of the disk; absent: the image's choice.
     #[serde(default)]
     pub storage_fs: Option<StorageFs>,
@@ -139,6 +139,12 @@ pub struct AppCompose {
     /// named, an environment nobody signed (version 1) is refused.
     #[serde(default)]
     pub env_signers: Vec<ChainAddress>,
+    /// Least version of a signed environment (ours): what a fresh instance, which has accepted none yet, goes by.
+    #[serde(default)]
+    pub env_min_version: u64,
+    /// Whoever starts the app may name the KMS (ours). Without it an app that takes keys from a KMS names the one it means.
+    #[serde(default)]
+    pub allow_any_kms: bool,
 }
 
 fn yes() -> bool {

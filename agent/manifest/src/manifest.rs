@@ -45,7 +45,7 @@ pub enum ComposeError {
 }
 
 /// Every key of [`AppCompose`], as it is written.
-const KNOWN: [&str; 26] = [
+const KNOWN: [&str; 28] = [
     "manifest_version",
     "name",
     "runner",
@@ -72,6 +72,8 @@ const KNOWN: [&str; 26] = [
     "allow_mutable_images",
     "lease_grace_s",
     "env_signers",
+    "env_min_version",
+    "allow_any_kms",
 ];
 
 /// A document that passed every check, with the hash of its bytes.

@@ -2,7 +2,7 @@
 //! misplaced or missing events are refused, and so is an event named like a boot event after the boot.
 //!
 //! `key-provider` and `storage-fs` may be there or not before `system-ready`: a guest asks for keys before it records
-//! who gave them, and may ask again after.
+//! who gave them, and may ask again after. `env-accepted` stands in the log of a guest that took a signed environment.
 
 use crate::{AttestationError, Mismatch, error::ensure, identity};
 use kms_types::{
@@ -35,6 +35,8 @@ pub struct BootEvents {
     pub storage_fs: Option<String>,
     /// `boot-mr-done` was recorded: the identity of the boot is complete.
     pub measured: bool,
+    /// `env-accepted`: version and digest of the signed environment the guest took.
+    pub env_accepted: Option<(u64, [u8; 32])>,
     /// `system-ready` was recorded.
     pub ready: bool,
     /// Events the app recorded after `system-ready`.
@@ -63,7 +65,7 @@ const TEXT: Option<&[usize]> = None;
 const EMPTY: Option<&[usize]> = Some(&[0]);
 const DIGEST: Option<&[usize]> = Some(&[32]);
 
-const STEPS: [Step; 13] = [
+const STEPS: [Step; 14] = [
     step("system-preparing", 1, 1, EMPTY),
     step("app-id", 1, 1, Some(&[20])),
     step("compose-hash", 1, 1, DIGEST),
@@ -76,6 +78,7 @@ const STEPS: [Step; 13] = [
     step("os-image-hash", 0, 1, DIGEST),
     step("key-provider", 1, 1, TEXT),
     step("storage-fs", 1, 1, TEXT),
+    step("env-accepted", 0, 1, Some(&[40])),
     step("system-ready", 1, 1, EMPTY),
 ];
 
@@ -142,6 +145,7 @@ impl BootEvents {
             "os-image-hash" => self.os_image_hash = OsImageHash::try_from(payload).ok(),
             "key-provider" => self.key_provider_hash = Some(key_provider(payload)?),
             "storage-fs" => self.storage_fs = Some(storage_fs(payload)?),
+            "env-accepted" => self.env_accepted = env_accepted(payload),
             "system-ready" => self.ready = true,
             _ => {}
         }
@@ -192,6 +196,11 @@ fn key_provider(payload: &[u8]) -> Result<KeyProviderHash, AttestationError> {
     serde_json::from_slice::<KeyProvider>(payload)
         .map(|_| identity::key_provider_hash(payload))
         .map_err(|e| AttestationError::BootEvents(Mismatch::new("key-provider", r#"{"name","id"}"#, e)))
+}
+
+fn env_accepted(payload: &[u8]) -> Option<(u64, [u8; 32])> {
+    let (version, digest) = payload.split_first_chunk::<8>()?;
+    Some((u64::from_be_bytes(*version), digest.try_into().ok()?))
 }
 
 fn storage_fs(payload: &[u8]) -> Result<String, AttestationError> {

@@ -1,8 +1,10 @@
 //! The environment stage: what the app's owner encrypted to the app's key, opened and kept only if every check of
 //! docs/protocol.md §11 holds. The version accepted last is kept on the instance's disk, under the disk key.
 
-use crate::{BootKeys, Effects, EncryptedEnv, HostDocument, StageError, storage::holds, storage::tag};
-use app_manifest::{EnvVersion, Environment, Expected, RejectedEnv, SignedEnv, decrypt_v1};
+use crate::{
+    BootKeys, Effects, EncryptedEnv, HostDocument, StageError, measure, storage::holds, storage::tag,
+};
+use app_manifest::{AppCompose, EnvVersion, Environment, Expected, RejectedEnv, SignedEnv, decrypt_v1};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -34,14 +36,17 @@ pub(crate) fn env(
 ) -> Result<Accepted, StageError> {
     let compose = document.manifest.compose();
     let accepted = match (&document.encrypted_env, &keys.env) {
-        (None, _) => none_given(keys, effects)?,
+        (None, _) => {
+            may_be_absent(compose)?;
+            none_given(keys, effects)?
+        }
         (Some(_), None) => {
             return Err(StageError::refused(
                 "environment: expected none, since the keys of this app are fresh at each boot and nobody can encrypt to them; got one",
                 "give the app a key provider, or take its environment away",
             ));
         }
-        (Some(env), Some(_)) if env.version == 1 && !compose.env_signers.is_empty() => {
+        (Some(env), Some(_)) if env.version == 1 && expects_signature(compose) => {
             // G5: the host could encrypt one of its own to the public key; the owner has said who signs.
             return Err(StageError::refused(
                 "environment: expected version 2, signed by one of env_signers, got version 1 (check G5)",
@@ -57,6 +62,23 @@ pub(crate) fn env(
     };
     launch_token(document, &accepted.environment)?;
     Ok(accepted)
+}
+
+/// Whether the measured document says that its owner signs an environment.
+pub(crate) fn expects_signature(compose: &AppCompose) -> bool {
+    !compose.env_signers.is_empty() || compose.env_min_version > 0
+}
+
+/// Refuses to do without an environment where the owner signs one, an empty one too.
+pub(crate) fn may_be_absent(compose: &AppCompose) -> Result<(), StageError> {
+    if expects_signature(compose) {
+        // G5: with a fresh seed the host makes an instance that has accepted none yet, and could withhold every one.
+        return Err(StageError::refused(
+            "environment: expected one signed by one of env_signers, got none (check G5)",
+            "hand over the environment the app's owner signed; one without variables is signed too",
+        ));
+    }
+    Ok(())
 }
 
 /// No environment came. A host must not take away what was accepted before.
@@ -103,11 +125,24 @@ fn signed(
             last,
         })
         .map_err(rejected)?;
-    let environment = verified.open(secret, &compose.allowed_envs).map_err(rejected)?;
     let version = verified.version();
+    if version.number < compose.env_min_version {
+        // G5: a fresh instance remembers no version; an old environment would bring back a password that was changed.
+        return Err(StageError::refused(
+            format!(
+                "environment: expected version {} or higher by env_min_version, got {} (check G5)",
+                compose.env_min_version, version.number
+            ),
+            ADVICE,
+        ));
+    }
+    let environment = verified.open(secret, &compose.allowed_envs).map_err(rejected)?;
     if last != Some(version) {
         remember(version, keys, effects)?;
     }
+    // G5: whoever asks for a quote sees which environment runs, also where the disk forgot that there was a newer one.
+    let payload = [version.number.to_be_bytes().as_slice(), &version.digest].concat();
+    measure::record_once(effects, "env-accepted", &payload)?;
     Ok(Accepted {
         environment,
         version: Some(version.number),

@@ -110,7 +110,7 @@ fn provider(document: &HostDocument) -> Result<String, StageError> {
             let identity = document.kms_identity.as_ref().map(|identity| identity.kms_identity);
             let by = match pinned {
                 Some(_) => "pinned by the compose document",
-                None => "named by the host: compare it with the chain",
+                None => "named by the host, as allow_any_kms lets it: compare it with the chain",
             };
             let identity = identity.map_or_else(String::new, |identity| identity.to_string());
             Ok(format!("KMS {identity}, {by}"))
@@ -174,12 +174,12 @@ fn environment(document: &HostDocument) -> Result<String, StageError> {
     const ADVICE: &str = "have the app's owner encrypt and sign the environment again";
     let compose = document.manifest.compose();
     match &document.encrypted_env {
-        None => Ok("none".to_owned()),
+        None => crate::env::may_be_absent(compose).map(|()| "none".to_owned()),
         Some(_) if keys::mode(document) == BootMode::None => Err(StageError::refused(
             "expected none, since nobody can encrypt to keys that are fresh at each boot; got one",
             "give the app a key provider, or take its environment away",
         )),
-        Some(env) if env.version == 1 && !compose.env_signers.is_empty() => Err(StageError::refused(
+        Some(env) if env.version == 1 && crate::env::expects_signature(compose) => Err(StageError::refused(
             "expected version 2, signed by one of env_signers, got version 1",
             ADVICE,
         )),

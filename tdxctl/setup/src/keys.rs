@@ -63,6 +63,11 @@ pub(crate) fn pinned(document: &HostDocument) -> Result<(), StageError> {
             ),
             "the host names another KMS than the app's owner; compare both with the one recorded on-chain",
         )),
+        // G3: without a pin the host brings a KMS of its own, and knows every key of the app.
+        None if !document.manifest.compose().allow_any_kms => Err(StageError::refused(
+            "key_provider_id: expected the identity of the KMS, since the app takes its keys from one; got none (check G3)",
+            "name the KMS in key_provider_id, or say allow_any_kms in the compose document if the host may choose it",
+        )),
         _ => Ok(()),
     }
 }

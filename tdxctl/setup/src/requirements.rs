@@ -1,8 +1,9 @@
 //! What the measured document requires of the machine, before anything is measured or asked. What cannot be met here is refused,
 //! never passed over.
 
-use crate::{HostDocument, Machine, StageError};
-use app_manifest::{Requirements, Rollback};
+use crate::{HostDocument, Machine, Platform, StageError, keys};
+use app_manifest::{AppCompose, Requirements, Rollback};
+use guest_files::BootMode;
 use semver::{Version, VersionReq};
 
 const ADVICE: &str =
@@ -25,15 +26,30 @@ pub(crate) fn check(
 }
 
 /// Every requirement that is stated, with what was found.
-pub(crate) fn each(
-    document: &HostDocument,
-    machine: &Machine,
-    encrypted: bool,
-) -> Vec<(&'static str, Result<String, StageError>)> {
-    let Some(requirements) = &document.manifest.compose().requirements else {
-        return Vec::new();
-    };
+pub(crate) fn each(document: &HostDocument, machine: &Machine, encrypted: bool) -> Found {
     let mut all = Vec::new();
+    if machine.platform == Platform::Tdx && keys::mode(document) != BootMode::None {
+        // G4: the host reads and changes a plain folder, and with it what an app under real keys runs on.
+        let found = match encrypted {
+            true => Ok("an encrypted disk".to_owned()),
+            false => Err(StageError::refused(
+                "storage: expected an encrypted disk, since this is real TDX and the app has lasting keys; got a plain folder of the host (check G4)",
+                "an encrypted disk is not built yet: use key_provider \"none\", whose folder ends with the boot, or a simulated machine",
+            )),
+        };
+        all.push(("storage", found));
+    }
+    if let Some(requirements) = &document.manifest.compose().requirements {
+        stated(requirements, machine, encrypted, &mut all);
+    }
+    promised(document.manifest.compose(), &mut all);
+    all
+}
+
+type Found = Vec<(&'static str, Result<String, StageError>)>;
+
+/// What stands in `requirements`.
+fn stated(requirements: &Requirements, machine: &Machine, encrypted: bool, all: &mut Found) {
     if requirements.platforms.is_some() {
         all.push(("requirements.platforms", platform(requirements, machine)));
     }
@@ -67,7 +83,56 @@ pub(crate) fn each(
         };
         all.push(("requirements.rollback", found));
     }
-    all
+    for (name, asked) in [
+        ("requirements.health_check", requirements.health_check),
+        (
+            "requirements.health_status_file",
+            requirements.health_status_file.is_some(),
+        ),
+    ] {
+        if asked {
+            all.push((name, Err(unbuilt(name, "nobody who reads an app's health"))));
+        }
+    }
+}
+
+/// Keys beside `requirements` that promise the owner something: refused where nothing here keeps the promise. What dstack's own tools
+/// write without meaning it (`secure_time: false`, `swap_size: 0`, `gateway_enabled`) is met by doing nothing.
+fn promised(compose: &AppCompose, all: &mut Found) {
+    let asked = [
+        (
+            "secure_time",
+            compose.secure_time == Some(true),
+            "no source of time outside the host",
+        ),
+        ("swap_size", compose.swap_size > 0, "no encrypted swap"),
+        (
+            "port_policy.restrict_mode",
+            compose.port_policy.restrict_mode,
+            "no gateway, and nothing else that would keep to it",
+        ),
+    ];
+    for (name, asked, why) in asked {
+        if asked {
+            // G12: an owner who reads that his document was accepted takes what it states for granted.
+            all.push((name, Err(unbuilt(name, why))));
+        }
+    }
+    if compose.behind_gateway() {
+        let found = "no gateway is built: the app is reachable by its published ports alone";
+        all.push(("gateway_enabled", Ok(found.to_owned())));
+    }
+    if compose.storage_fs.is_some() {
+        let found = "passed over: the plain folder lies on a file system of the host's choice";
+        all.push(("storage_fs", Ok(found.to_owned())));
+    }
+}
+
+fn unbuilt(name: &str, why: &str) -> StageError {
+    StageError::refused(
+        format!("{name}: expected it not stated, since there is {why} here (check G12); got it stated"),
+        ADVICE,
+    )
 }
 
 fn platform(requirements: &Requirements, machine: &Machine) -> Result<String, StageError> {

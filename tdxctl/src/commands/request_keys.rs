@@ -33,6 +33,7 @@ pub(crate) async fn request_keys(arguments: &RequestKeys) -> Result<Outcome, Fai
 
 /// Asks, and gives the keys with the pin of the KMS that gave them.
 pub(super) async fn ask(arguments: &RequestKeys) -> Result<(KmsPin, Released), Failure> {
+    crate::harden::process()?;
     let catalogue = input::read(&arguments.catalogue, MAX_CATALOGUE_JSON)?;
     let vm_config = match &arguments.vm_config {
         Some(path) => input::read_text(path, MAX_VM_CONFIG)?,

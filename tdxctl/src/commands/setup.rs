@@ -16,6 +16,7 @@ use tokio::runtime::Handle;
 const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
 
 pub(crate) async fn setup(arguments: Setup, json: bool) -> Result<Outcome, Failure> {
+    crate::harden::process()?;
     let handle = Handle::current();
     // The stages block: they run beside the runtime, which answers their calls to the network.
     tokio::task::spawn_blocking(move || boot(&arguments, json, handle))

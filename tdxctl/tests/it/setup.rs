@@ -611,6 +611,23 @@ fn g3_another_kms_than_the_document_pins_is_not_asked() {
 }
 
 #[test]
+fn g3_a_document_without_a_pin_does_not_take_the_hosts_kms() {
+    let kms = Kms::honest();
+    let machine = Machine::new(&kms, json!({ "key_provider_id": "" }));
+    let run = machine.boot_with(&["--check"]);
+    assert_eq!(
+        (run.code, failed(&run)),
+        (1, one("key provider", "refused")),
+        "{run:?}"
+    );
+    refused(&machine.boot(), 1, "(check G3)");
+    assert!(!machine.log().contains(&"key-provider".to_owned()));
+    // Its owner may say that any will do.
+    let any = json!({ "key_provider_id": "", "allow_any_kms": true });
+    assert_eq!(Machine::new(&kms, any).boot().code, 0);
+}
+
+#[test]
 fn g3_keys_of_another_app_or_epoch_are_not_taken() {
     for change in [
         (|keys| keys.app_id = AppId::new([9; 20])) as fn(&mut kms_wire::AppKeys),
@@ -771,6 +788,75 @@ fn g4_a_folder_with_files_and_no_marker_is_never_formatted() {
 }
 
 #[test]
+fn g4_on_real_tdx_a_plain_folder_is_refused_under_lasting_keys() {
+    let kms = Kms::honest();
+    let check = |extra: Value| {
+        let machine = Machine::new(&kms, extra);
+        let mut words = machine.arguments();
+        "tsm".clone_into(&mut words[2]);
+        words.extend(["--check".to_owned(), "--json".to_owned()]);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        failed(&line("", &words))
+    };
+    assert!(check(json!({})).contains(&("storage".to_owned(), "refused".to_owned())));
+    // Without lasting keys nothing outlives the boot, and the folder is in memory.
+    let none = json!({ "key_provider": "none", "key_provider_id": "" });
+    assert!(check(none).iter().all(|(name, _)| name != "storage"));
+}
+
+#[test]
+fn g5_a_fresh_instance_takes_no_absent_and_no_old_environment() {
+    let kms = Kms::honest();
+    let (owner, address) = signer(1);
+    let machine = Machine::new(&kms, json!({ "env_signers": [address] }));
+    refused(&machine.boot(), 1, "got none (check G5)");
+    let run = machine.boot_with(&["--check"]);
+    assert_eq!(failed(&run), one("environment", "refused"), "{run:?}");
+    for (version, code) in [(6, 1), (7, 0)] {
+        let least = json!({ "env_signers": [address], "env_min_version": 7 });
+        let mut machine = Machine::new(&kms, least);
+        let hash = machine.compose_hash();
+        machine.env(2, &sealed(&kms, hash, version, "x", &owner));
+        let run = machine.boot();
+        assert_eq!(run.code, code, "{run:?}");
+        assert!(code == 0 || run.message().contains("(check G5)"), "{run:?}");
+    }
+}
+
+#[test]
+fn g12_what_a_document_states_and_nobody_keeps_is_refused() {
+    let kms = Kms::honest();
+    let health = |key: &str, value: Value| json!({ "manifest_version": "3", "requirements": { key: value } });
+    for (stated, name) in [
+        (health("health_check", json!(true)), "requirements.health_check"),
+        (
+            health("health_status_file", json!("/run/health")),
+            "requirements.health_status_file",
+        ),
+        (json!({ "secure_time": true }), "secure_time"),
+        (json!({ "swap_size": "1G" }), "swap_size"),
+        (
+            json!({ "port_policy": { "restrict_mode": true } }),
+            "port_policy.restrict_mode",
+        ),
+    ] {
+        let machine = Machine::new(&kms, stated);
+        let run = machine.boot_with(&["--check"]);
+        assert_eq!((run.code, failed(&run)), (1, one(name, "refused")), "{run:?}");
+        refused(&machine.boot(), 1, "(check G12)");
+        assert!(machine.log().is_empty());
+    }
+    // As dstack's own tools write a document.
+    let usual = json!({
+        "gateway_enabled": true, "tproxy_enabled": true, "kms_enabled": true, "local_key_provider_enabled": false,
+        "public_logs": true, "public_sysinfo": true, "public_tcbinfo": true, "no_instance_id": false,
+        "secure_time": false, "storage_fs": "zfs", "swap_size": 0, "port_policy": { "restrict_mode": false },
+    });
+    let run = Machine::new(&kms, usual).boot();
+    assert_eq!(run.code, 0, "{run:?}");
+}
+
+#[test]
 fn g5_an_environment_nobody_named_signed_is_refused() {
     let kms = Kms::honest();
     let (owner, address) = signer(1);
@@ -799,6 +885,15 @@ fn g5_an_older_environment_or_none_is_refused_after_a_newer_one() {
     machine.env(2, &sealed(&kms, hash, 5, "five", &owner));
     assert_eq!(machine.boot().code, 0);
     assert_eq!(machine.run_file("env.json")["env"][0]["value"], "five");
+    let log = machine.guest.td.event_log().unwrap();
+    let [.., accepted, ready] = log.as_slice() else {
+        panic!("{log:?}")
+    };
+    let number = accepted.event_payload.as_bytes().get(..8).map(<[u8]>::to_vec);
+    assert_eq!(
+        (accepted.event.as_str(), number, ready.event.as_str()),
+        ("env-accepted", Some(5_u64.to_be_bytes().to_vec()), "system-ready")
+    );
     let replays: [&dyn Fn(&mut Machine); 3] = [
         &|m| m.env(2, &sealed(&kms, hash, 4, "four", &owner)),
         &|m| m.env(2, &sealed(&kms, hash, 5, "another five", &owner)),

@@ -73,7 +73,7 @@ fn what_is_left_out_has_the_defaults_of_dstack() {
     );
     assert_eq!(
         (c.no_instance_id, c.secure_time, c.allow_mutable_images),
-        (false, true, false)
+        (false, None, false)
     );
     assert_eq!(
         (c.key_provider(), c.behind_gateway(), c.swap_size),
@@ -84,6 +84,7 @@ fn what_is_left_out_has_the_defaults_of_dstack() {
         (c.storage_fs, c.lease_grace_s, c.pinned_kms()),
         (None, None, Ok(None))
     );
+    assert_eq!((c.env_min_version, c.allow_any_kms), (0, false));
     assert!(!c.port_policy.restrict_mode && c.port_policy.ports.is_empty());
 }
 
@@ -102,7 +103,7 @@ fn every_field_is_known() {
             "launch_token_hash": "11".repeat(32), "gpu_policy": {"attest_gpu": true}, "health_check": true,
             "health_status_file": "/run/health", "rollback": "detect",
         },
-        "allow_mutable_images": true, "lease_grace_s": 60,
+        "allow_mutable_images": true, "lease_grace_s": 60, "env_min_version": 7, "allow_any_kms": true,
     }));
     assert_eq!(manifest.unknown_keys(), [""; 0]);
     let c = manifest.compose();
@@ -117,6 +118,7 @@ fn every_field_is_known() {
     assert_eq!(c.pinned_kms(), Ok(Some(KmsIdentity::new([7; 32]))));
     assert!(c.port_policy.ports[0].pp && !c.port_policy.ports[1].pp);
     assert_eq!((c.init_script.len(), c.lease_grace_s), (2, Some(60)));
+    assert_eq!((c.env_min_version, c.allow_any_kms), (7, true));
     let requirements = c.requirements.as_ref().unwrap();
     assert_eq!(
         (requirements.rollback, requirements.launch_token_hash),

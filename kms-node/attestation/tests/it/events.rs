@@ -8,6 +8,17 @@ pub(crate) fn event(name: &str, payload: &[u8]) -> EventLogEntry {
     EventLogEntry::runtime(name, payload).unwrap()
 }
 
+/// Version 7 and a digest.
+const ENV_ACCEPTED: [u8; 40] = {
+    let mut payload = [8; 40];
+    let mut at = 0;
+    while at < 8 {
+        payload[at] = if at == 7 { 7 } else { 0 };
+        at += 1;
+    }
+    payload
+};
+
 /// A whole boot, with everything that may be there.
 pub(crate) fn full_log() -> Vec<EventLogEntry> {
     vec![
@@ -24,6 +35,7 @@ pub(crate) fn full_log() -> Vec<EventLogEntry> {
         event("os-image-hash", &[6; 32]),
         event("key-provider", br#"{"name":"kms","id":"00"}"#),
         event("storage-fs", b"ext4"),
+        event("env-accepted", &ENV_ACCEPTED),
         event("system-ready", b""),
         event("my-event", b"anything"),
     ]
@@ -47,10 +59,11 @@ fn with_payload(name: &str, payload: &[u8]) -> Vec<EventLogEntry> {
 #[test]
 fn a_whole_boot_replays() {
     let replayed = replay(&full_log()).unwrap();
-    assert_eq!(replayed.counts, [0, 0, 0, 15]);
+    assert_eq!(replayed.counts, [0, 0, 0, 16]);
     assert_eq!(replayed.events.app_id.unwrap().as_bytes(), &[0xa1; 20]);
     assert_eq!(replayed.events.init_script_hashes, [[1; 32], [2; 32]]);
     assert_eq!(replayed.events.host_config_hash.unwrap().as_bytes(), &[5; 32]);
+    assert_eq!(replayed.events.env_accepted, Some((7, [8; 32])));
     assert!(replayed.events.measured && replayed.events.ready);
     assert_eq!(replayed.events.runtime_events, 1);
     let by_hand = full_log().iter().fold(Rtmr::ZERO, |rtmr, e| e.extend(&rtmr));
@@ -108,7 +121,7 @@ fn b1_firmware_events_replay_into_their_own_registers() {
     firmware.digest = Blob::new(vec![9; 48]).unwrap();
     log.insert(0, firmware);
     let replayed = replay(&log).unwrap();
-    assert_eq!(replayed.counts, [1, 0, 0, 15]);
+    assert_eq!(replayed.counts, [1, 0, 0, 16]);
     assert_eq!(replayed.rtmrs[0], Rtmr::ZERO.extended(&[9; 48]));
     assert_eq!(replayed.rtmr3(), replay(&full_log()).unwrap().rtmr3());
     log[0].digest = Blob::default();
@@ -134,6 +147,7 @@ fn b2_missing_boot_events_are_refused() {
         "gpu-attestation",
         "host-config",
         "os-image-hash",
+        "env-accepted",
         "my-event",
     ] {
         replay(&without(name)).unwrap();
@@ -230,6 +244,7 @@ fn b2_payloads_of_the_wrong_length_are_refused() {
         assert_eq!(refusal(&with_payload("key-provider", payload)), "B2");
     }
     assert_eq!(refusal(&with_payload("storage-fs", &[0xff])), "B2");
+    assert_eq!(refusal(&with_payload("env-accepted", &[0; 32])), "B2");
 }
 
 #[test]
