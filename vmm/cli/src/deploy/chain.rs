@@ -18,7 +18,7 @@ use alloy::{
 };
 use anyhow::{Context, Result};
 use authority_contracts::abi::{AppAuthority as authority, KmsAuthority as kms};
-use kms_types::{AppId, ChainAddress, ComposeHash};
+use kms_types::{AppId, ChainAddress, ComposeHash, KeyEpoch};
 use std::{
     path::Path,
     time::{Duration, Instant},
@@ -52,6 +52,15 @@ impl Owner {
 
     pub(super) fn key(&self) -> &PrivateKeySigner {
         &self.key
+    }
+
+    /// The KMS's keys of an epoch as the network's contract records them; empty when it records none.
+    ///
+    /// # Errors
+    /// When the chain does not answer.
+    pub(super) async fn recorded_kms(&self, epoch: KeyEpoch) -> Result<kms::KmsIdentity> {
+        let asked = kms::kmsIdentityCall { epoch: epoch.0 };
+        self.at.ask(self.at.authority, &asked).await
     }
 
     /// The app, with the document allowed: a new one with an authority of its own, or the one it is already.

@@ -1,13 +1,15 @@
 //! The app's environment: from a file on the owner's machine to a sealed, signed envelope that the host only carries.
 
+use super::chain::Owner;
 use crate::{exit::Refused, node};
 use alloy::signers::local::PrivateKeySigner;
 use anvil_tests::Description;
 use anyhow::{Context, Result};
 use app_manifest::{EnvBinding, EnvName, EnvValue, Environment, SealedEnv};
+use authority_contracts::abi::KmsAuthority::KmsIdentity as Recorded;
 use k256::ecdsa::SigningKey;
 use kms_client::KmsPin;
-use kms_types::{AppId, ComposeHash};
+use kms_types::{AppId, ComposeHash, KmsIdentity};
 use kms_wire::{EnvPublicKey, EpochIdentity, Meta};
 use std::{collections::BTreeMap, path::Path};
 use zeroize::Zeroizing;
@@ -55,11 +57,11 @@ pub(super) fn read(file: Option<&Path>) -> Result<Variables> {
     Ok(variables)
 }
 
-/// Who the network's KMS is: what the node says, held against what the network recorded.
+/// Who the network's KMS is: what the node says, held against what the network's contract records.
 ///
 /// # Errors
-/// When the node does not answer, or is another KMS.
-pub(super) async fn kms_identity(network: &Description) -> Result<EpochIdentity> {
+/// When the node or the chain does not answer, or the node is another KMS.
+pub(super) async fn kms_identity(network: &Description, owner: &Owner) -> Result<EpochIdentity> {
     let kms = network.kms.as_ref().context("the network has no KMS node")?;
     let meta: Meta = serde_json::from_slice(&node::get(&kms.url, "/v1/meta", MAX_ANSWER).await?)?;
     let identity = meta
@@ -67,15 +69,31 @@ pub(super) async fn kms_identity(network: &Description) -> Result<EpochIdentity>
         .into_iter()
         .find(|epoch| epoch.key_epoch == kms.key_epoch);
     let identity = identity.context("the KMS names no identity for the network's key epoch")?;
-    // G3: a certificate is not checked for this call; the identity the network recorded on-chain is.
-    if identity.kms_identity != kms.identity {
-        return Err(Refused(format!(
-            "KMS identity: expected {}, got {}",
-            kms.identity, identity.kms_identity
-        ))
-        .into());
-    }
+    as_recorded(&identity, kms.identity, &owner.recorded_kms(kms.key_epoch).await?)?;
     Ok(identity)
+}
+
+/// Holds what a node says of itself against the network's folder and its contract.
+fn as_recorded(said: &EpochIdentity, pinned: KmsIdentity, recorded: &Recorded) -> Result<(), Refused> {
+    let same = |what: &str, expected: &[u8], actual: &[u8]| {
+        if expected == actual {
+            return Ok(());
+        }
+        let (expected, actual) = (hex::encode(expected), hex::encode(actual));
+        Err(Refused(format!("{what}: expected {expected}, got {actual}")))
+    };
+    // G3: a certificate is not checked for this call, and the CA's certificate is everybody's to show: each key is
+    // compared by itself, or whoever answers gives his own to encrypt the environment to.
+    same("KMS identity", pinned.as_ref(), said.kms_identity.as_ref())?;
+    same(
+        "KMS identity on-chain",
+        recorded.caSpkiHash.as_slice(),
+        said.kms_identity.as_ref(),
+    )?;
+    let k256 = said.k256_public_key.as_bytes();
+    same("k256 key of the KMS", &recorded.k256Pubkey, k256)?;
+    let hpke = said.hpke_public_key.as_bytes();
+    same("HPKE key of the KMS", recorded.hpkeKey.as_slice(), hpke)
 }
 
 /// What an environment is sealed with.
@@ -140,4 +158,47 @@ async fn recipient(parts: &Sealing<'_>) -> Result<[u8; 32]> {
     )
     .map_err(|error| Refused(format!("env public key: {error}")))?;
     Ok(key)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use kms_types::{Blob, KeyEpoch};
+
+    #[test]
+    fn g3_a_node_with_the_right_certificate_and_other_keys_gets_no_environment() {
+        let pinned = KmsIdentity::new([1; 32]);
+        let said = EpochIdentity {
+            key_epoch: KeyEpoch(1),
+            kms_identity: pinned,
+            k256_public_key: Blob::new(vec![2; 33]).unwrap(),
+            hpke_public_key: Blob::new(vec![3; 32]).unwrap(),
+            log_public_key: Blob::new(vec![4; 32]).unwrap(),
+            ca_certificate: String::new(),
+        };
+        let recorded = Recorded {
+            k256Pubkey: vec![2; 33].into(),
+            caSpkiHash: [1; 32].into(),
+            hpkeKey: [3; 32].into(),
+        };
+        assert!(as_recorded(&said, pinned, &recorded).is_ok());
+        let mut other = said.clone();
+        other.k256_public_key = Blob::new(vec![9; 33]).unwrap();
+        let refused = as_recorded(&other, pinned, &recorded).unwrap_err();
+        assert!(refused.0.contains("k256 key of the KMS"), "{}", refused.0);
+        let mut other = said.clone();
+        other.hpke_public_key = Blob::new(vec![9; 32]).unwrap();
+        assert!(as_recorded(&other, pinned, &recorded).is_err());
+        assert!(as_recorded(&said, KmsIdentity::new([9; 32]), &recorded).is_err());
+        let none = Recorded {
+            k256Pubkey: Vec::new().into(),
+            caSpkiHash: [0; 32].into(),
+            hpkeKey: [0; 32].into(),
+        };
+        assert!(
+            as_recorded(&said, pinned, &none).is_err(),
+            "an epoch nobody recorded"
+        );
+    }
 }

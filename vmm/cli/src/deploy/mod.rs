@@ -87,8 +87,8 @@ async fn deploy(state: &Path, asked: &Deploy, output: &Output) -> Result<()> {
         Some(record) => record,
         None => Record::new(&name)?,
     };
-    let identity = environment::kms_identity(&network).await?;
     let owner = chain::Owner::open(state, asked).await?;
+    let identity = environment::kms_identity(&network, &owner).await?;
     let document = app_compose::write(&app_compose::Parts {
         name: &name,
         text: &text,
