@@ -1,6 +1,6 @@
 //! Certificates of the app's TLS keys, from the KMS: each over evidence of the guest as it runs.
 //!
-//! How long one lives is the KMS's to say; times an order names are not passed on.
+//! Times an order names are passed on; the KMS gives none outside its own.
 
 use crate::{
     events::now,
@@ -8,7 +8,7 @@ use crate::{
     socket::{CertificateIssuer, CertificateOrder, IssueError},
 };
 use async_trait::async_trait;
-use kms_client::{Described, Guest, KmsPool, PoolError};
+use kms_client::{Described, Guest, KmsPool, LeafOrder, PoolError};
 use kms_wire::ProblemCode;
 use std::sync::Arc;
 use td_quote::Td;
@@ -32,9 +32,14 @@ impl CertificateIssuer for KmsCertificates {
             Guest::running(&*self.td, self.image_proof.clone()).map_err(|error| IssueError::Unavailable {
                 reason: chain(&error),
             })?;
+        let leaf = LeafOrder {
+            csr: &order.csr,
+            not_before: order.not_before,
+            not_after: order.not_after,
+        };
         let given = self
             .pool
-            .certificate(&guest, &self.described, &order.csr, now(), &*self.td)
+            .certificate(&guest, &self.described, &leaf, now(), &*self.td)
             .await;
         given
             .map(|certificate| certificate.chain)

@@ -14,6 +14,7 @@ pub mod facts;
 mod harden;
 pub mod keys;
 pub mod lease;
+mod one_td;
 pub mod run;
 pub mod socket;
 pub mod systemd;

@@ -285,6 +285,9 @@ pub(crate) struct Setup {
     /// Let the document's init scripts run, as this user. Inside a VM only.
     #[arg(long)]
     pub(crate) run_scripts: bool,
+    /// Send each report, a line of JSON, to the unix socket somebody listens at here.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) progress_socket: Option<PathBuf>,
     /// Seconds for one call to a KMS.
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     pub(crate) timeout: u64,

@@ -59,6 +59,9 @@ impl ComposeApp {
                 what: "docker_compose_file",
                 reason: error.to_string(),
             })?;
+        if let Some(warning) = project.unset_warning() {
+            events.add(Level::Warning, "compose", warning);
+        }
         let mutable: Vec<String> = project
             .mutable_images()
             .map(|(service, image)| format!("{service}: {image}"))

@@ -67,6 +67,72 @@ fn silence_beyond_the_lease_uses_up_the_grace() {
     assert!(machine.answered(s(1500), granted(1499, 300), &mut rng).may_run);
 }
 
+/// Lives through `from..until` as the keeper would, with a KMS nobody reaches; gives how often it was asked.
+fn unreachable(machine: &mut LeaseMachine, rng: &mut StdRng, from: u64, until: u64) -> usize {
+    let (mut now, mut asked) = (s(from), 0);
+    while now < s(until) {
+        let mut orders = machine.at(now);
+        if orders.ask {
+            asked += 1;
+            orders = machine.answered(now, LeaseAnswer::Silent, rng);
+        }
+        // A machine that wants to be woken in the past would spin.
+        now = orders.wake.max(now + Duration::from_millis(1)).min(s(until));
+    }
+    asked
+}
+
+#[test]
+fn a_kms_gone_for_an_hour_inside_a_longer_lease_is_not_noticed_by_the_app() {
+    let mut rng = StdRng::seed_from_u64(7);
+    let mut machine = LeaseMachine::new(POLICY, s(0));
+    machine.answered(s(0), granted(0, 4 * 3600), &mut rng);
+    let held = LeasePhase::Held { until: s(4 * 3600) };
+    // Renewal is due between 0.4 and 0.5 of the lease; the KMS is gone from then on.
+    let asked = unreachable(&mut machine, &mut rng, 5760, 5760 + 1440 + 3600);
+    assert_eq!(machine.phase(), held);
+    // Every pause but the first ones is 30 to 60 s.
+    assert!((60..=190).contains(&asked), "asked {asked} times");
+    // The KMS is back: the next request renews, and the pauses begin anew.
+    let back = 5760 + 1440 + 3600;
+    let orders = machine.answered(s(back), granted(back, 4 * 3600), &mut rng);
+    assert!(orders.may_run && !orders.ask);
+    assert_eq!(
+        machine.phase(),
+        LeasePhase::Held {
+            until: s(back + 4 * 3600)
+        }
+    );
+    assert!(
+        !machine.at(s(back + 5759)).ask,
+        "a renewed lease is not renewed at once"
+    );
+    assert!(machine.at(s(back + 7200)).ask);
+}
+
+#[test]
+fn a_kms_gone_for_an_hour_beyond_the_lease_warns_then_stops_then_starts_again() {
+    let (mut machine, mut rng) = held_from(0);
+    let cause = LossCause::Ended;
+    unreachable(&mut machine, &mut rng, 1, 300);
+    assert_eq!(machine.phase(), LeasePhase::Held { until: s(300) });
+    unreachable(&mut machine, &mut rng, 300, 301);
+    let lost = LeasePhase::Lost {
+        cause,
+        stop_at: s(400),
+    };
+    assert_eq!(machine.phase(), lost, "the app is warned and runs on");
+    assert!(machine.at(s(301)).may_run);
+    unreachable(&mut machine, &mut rng, 301, 400);
+    assert_eq!(machine.phase(), lost);
+    let asked = unreachable(&mut machine, &mut rng, 400, 3600);
+    assert_eq!(machine.phase(), LeasePhase::Stopped { cause });
+    assert!(!machine.at(s(3600)).may_run);
+    assert!(asked >= 50, "a stopped app's agent asks on: {asked}");
+    assert!(machine.answered(s(3600), granted(3600, 300), &mut rng).may_run);
+    assert_eq!(machine.phase(), LeasePhase::Held { until: s(3900) });
+}
+
 #[test]
 fn a_denial_starts_the_grace_at_once_and_repeats_do_not_lengthen_it() {
     let (mut machine, mut rng) = held_from(1000);

@@ -6,6 +6,7 @@ use crate::{
     config::Config,
     events::Events,
     facts::{Facts, Public, runner_name},
+    one_td::OneTd,
 };
 use app_manifest::{AppManifest, Environment, MAX_COMPOSE, Runner};
 use guest_files::{BootMode, GuestKeys, GuestPaths, HandOver, KmsAccess, StorageKind, read_bounded};
@@ -77,7 +78,7 @@ impl Guest {
             });
         }
         let environment = Arc::new(read_environment(&paths.env())?);
-        let td: Arc<dyn Td> = Arc::from(td_quote::open(&handover.td)?);
+        let td = OneTd::shared(td_quote::open(&handover.td)?);
         let compose = String::from_utf8_lossy(&text).into_owned();
         Ok(Self {
             paths,

@@ -44,6 +44,13 @@ pub(super) async fn sockets(
 ) -> Result<watch::Sender<bool>, RunError> {
     let access = Arc::new(TdAccess::new(Arc::clone(&guest.td)));
     let state = AppState::open(facts(guest), key(guest), access, issuer).await?;
+    if guest.handover.kms.is_some() {
+        let state = Arc::clone(&state);
+        tasks.spawn(async move {
+            socket::keep_certificate(state).await;
+            "certificate of the instance"
+        });
+    }
     let (stop, stopping) = watch::channel(false);
     let mut inherited = Inherited::take();
     for (path, kind) in socket_paths(guest, config) {

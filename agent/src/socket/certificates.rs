@@ -156,6 +156,22 @@ pub(super) async fn certify(
     args: &GetTlsKeyArgs,
     secret: &SecretKey,
 ) -> Result<Bytes, SocketError> {
+    let chain = chain(state, args, secret).await?;
+    let pem = secret
+        .to_pkcs8_pem(LineEnding::LF)
+        .map_err(|_| fault("the key"))?;
+    respond::large_secret(&GetTlsKeyResponse {
+        key: &pem,
+        certificate_chain: &chain,
+    })
+}
+
+/// A chain for a key: leaf, app CA, KMS CA; PEM.
+pub(super) async fn chain(
+    state: &AppState,
+    args: &GetTlsKeyArgs,
+    secret: &SecretKey,
+) -> Result<Vec<String>, SocketError> {
     check(args)?;
     let attestation = if args.usage_ra_tls {
         let spki = secret
@@ -171,12 +187,5 @@ pub(super) async fn certify(
         not_before: args.not_before.map(UnixTime),
         not_after: args.not_after.map(UnixTime),
     };
-    let chain = state.issuer.issue(order).await?;
-    let pem = secret
-        .to_pkcs8_pem(LineEnding::LF)
-        .map_err(|_| fault("the key"))?;
-    respond::large_secret(&GetTlsKeyResponse {
-        key: &pem,
-        certificate_chain: &chain,
-    })
+    Ok(state.issuer.issue(order).await?)
 }

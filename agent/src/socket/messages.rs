@@ -19,9 +19,9 @@ pub struct GetTlsKeyArgs {
     pub usage_server_auth: bool,
     /// True for TLS clients.
     pub usage_client_auth: bool,
-    /// Start of validity that is asked for, in seconds since 1970; the KMS gives its own.
+    /// Start of validity that is asked for, in seconds since 1970; the KMS gives what is within its own times.
     pub not_before: Option<u64>,
-    /// End of validity that is asked for, in seconds since 1970; the KMS gives its own.
+    /// End of validity that is asked for, in seconds since 1970; the KMS gives what is within its own times.
     pub not_after: Option<u64>,
     /// Has no effect: every certificate names the app.
     pub with_app_info: Option<bool>,

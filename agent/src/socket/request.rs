@@ -36,6 +36,28 @@ pub enum Call {
     RawQuote(ReportArgs),
 }
 
+impl Call {
+    /// The method that was called.
+    pub const fn method(&self) -> Method {
+        match self {
+            Self::GetTlsKey(_) => Method::GetTlsKey,
+            Self::GetKey(_) => Method::GetKey,
+            Self::GetQuote(_) => Method::GetQuote,
+            Self::Attest(_) => Method::Attest,
+            Self::Info => Method::Info,
+            Self::Sign(_) => Method::Sign,
+            Self::Verify(_) => Method::Verify,
+            Self::EmitEvent(_) => Method::EmitEvent,
+            Self::GpuInfo => Method::GpuInfo,
+            Self::Version => Method::Version,
+            Self::DeriveKey(_) => Method::DeriveKey,
+            Self::DeriveK256Key(_) => Method::DeriveK256Key,
+            Self::TdxQuote(_) => Method::TdxQuote,
+            Self::RawQuote(_) => Method::RawQuote,
+        }
+    }
+}
+
 /// Where a request's arguments stand.
 enum Source<'a> {
     Query(&'a str),

@@ -26,7 +26,7 @@ use std::{
     os::unix::fs::{FileTypeExt, PermissionsExt},
     path::Path,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::{
     io::AsyncWriteExt,
@@ -153,8 +153,22 @@ async fn answer(
         head.uri.path(),
         head.uri.query().unwrap_or_default(),
         &body,
-    )?;
-    handlers::answer(state, call).await
+    );
+    let call = call.inspect_err(|error| figures("none", Duration::ZERO, Some(error)))?;
+    let (method, begun) = (call.method().as_str(), Instant::now());
+    let answer = handlers::answer(state, call).await;
+    figures(method, begun.elapsed(), answer.as_ref().err());
+    answer
+}
+
+/// Counts a call. Methods and codes are fixed lists: an app cannot make up labels.
+fn figures(method: &'static str, took: Duration, error: Option<&SocketError>) {
+    metrics::counter!("kedge_agent_socket_calls_total", "method" => method).increment(1);
+    metrics::histogram!("kedge_agent_socket_call_seconds", "method" => method).record(took.as_secs_f64());
+    if let Some(error) = error {
+        metrics::counter!("kedge_agent_socket_errors_total", "method" => method, "code" => error.code())
+            .increment(1);
+    }
 }
 
 /// A whole body within its bound and its time.

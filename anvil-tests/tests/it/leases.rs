@@ -5,7 +5,9 @@ use crate::scene::{PATIENCE, Scene, b256};
 use alloy::primitives::B256;
 use anvil_tests::AppSpec;
 use authority_contracts::abi::AppAuthority;
-use kms_client::{Described, Expected, Guest, Kms, KmsPin, KmsPool, PoolError, RequestError, RetryPolicy};
+use kms_client::{
+    Described, Expected, Guest, Kms, KmsPin, KmsPool, LeafOrder, PoolError, RequestError, RetryPolicy,
+};
 use kms_keys::verify_jws_es256k;
 use kms_types::{ComposeHash, KmsIdentity, UnixTime};
 use kms_wire::ProblemCode;
@@ -126,7 +128,13 @@ async fn a_revoked_app_gets_none_and_no_other_node_is_asked() {
     assert!(!error.could_not_ask());
     let csr = csr(&[]);
     let refused = pool
-        .certificate(&running.guest, &running.described, &csr.0, now(), &*running.td)
+        .certificate(
+            &running.guest,
+            &running.described,
+            &LeafOrder::new(&csr.0),
+            now(),
+            &*running.td,
+        )
         .await
         .err()
         .unwrap();
@@ -156,7 +164,13 @@ async fn a_certificate_is_for_the_key_that_asked_under_the_pinned_ca() {
     let domain = kms_keys::app_domain(&running.scene.app);
     let (request, key) = csr(&[&domain]);
     let given = pool
-        .certificate(&running.guest, &running.described, &request, now(), &*running.td)
+        .certificate(
+            &running.guest,
+            &running.described,
+            &LeafOrder::new(&request),
+            now(),
+            &*running.td,
+        )
         .await
         .unwrap();
     assert_eq!(given.chain.len(), 3);
@@ -167,13 +181,25 @@ async fn a_certificate_is_for_the_key_that_asked_under_the_pinned_ca() {
     // A name of somebody else is the request's fault; the answer is final.
     let (request, _) = csr(&["example.com"]);
     let refused = pool
-        .certificate(&running.guest, &running.described, &request, now(), &*running.td)
+        .certificate(
+            &running.guest,
+            &running.described,
+            &LeafOrder::new(&request),
+            now(),
+            &*running.td,
+        )
         .await
         .err()
         .unwrap();
     assert!(matches!(refused, PoolError::Denied { .. }), "{refused:?}");
     let garbage = pool
-        .certificate(&running.guest, &running.described, b"csr", now(), &*running.td)
+        .certificate(
+            &running.guest,
+            &running.described,
+            &LeafOrder::new(b"csr"),
+            now(),
+            &*running.td,
+        )
         .await
         .err()
         .unwrap();

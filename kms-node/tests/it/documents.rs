@@ -132,6 +132,8 @@ async fn certificates_are_for_the_key_in_the_quote_and_names_of_the_app() {
         let body = CertificateRequest {
             evidence: asking.evidence,
             csr: Blob::new(csr).unwrap(),
+            not_before: None,
+            not_after: None,
         };
         let answer = outcome::<CertificateResponse>(client.post("/v1/certificates", &body).await).await;
         assert_eq!(answer.is_ok(), works, "{names:?} {bound}: {answer:?}");

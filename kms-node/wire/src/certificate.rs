@@ -1,6 +1,7 @@
 //! Certificates (`POST /v1/certificates`).
 
 use crate::{Blob, limits::MAX_CSR, release::Evidence};
+use kms_types::UnixTime;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -13,6 +14,14 @@ pub struct CertificateRequest {
     /// PKCS #10 request, DER.
     #[schema(value_type = String)]
     pub csr: Blob<MAX_CSR>,
+    /// Start of validity that is asked for; absent leaves it to the KMS, and an earlier one than the KMS gives is not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u64>)]
+    pub not_before: Option<UnixTime>,
+    /// End of validity that is asked for; absent leaves it to the KMS, and a later one than the KMS gives is not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u64>)]
+    pub not_after: Option<UnixTime>,
 }
 
 /// The chain.

@@ -21,7 +21,9 @@ use rustls::{
 use sha2::{Digest, Sha256};
 use std::{sync::Arc, time::Duration};
 use td_quote::Td;
-use x509_parser::{certification_request::X509CertificationRequest, prelude::FromDer};
+use x509_parser::{
+    certificate::X509Certificate, certification_request::X509CertificationRequest, prelude::FromDer,
+};
 
 /// A certificate that holds.
 #[derive(Debug, Clone)]
@@ -32,7 +34,29 @@ pub struct Certificate {
     pub decision: Decision,
 }
 
-/// Asks one node of the pinned KMS to certify the key of `csr` (PKCS #10, DER). The guest must have recorded `system-ready`.
+/// What is to be certified.
+#[derive(Debug, Clone, Copy)]
+pub struct LeafOrder<'a> {
+    /// PKCS #10 request, DER.
+    pub csr: &'a [u8],
+    /// Start of validity; none leaves it to the KMS, which never gives an earlier one than its own.
+    pub not_before: Option<UnixTime>,
+    /// End of validity; none leaves it to the KMS, which never gives a later one than its own.
+    pub not_after: Option<UnixTime>,
+}
+
+impl<'a> LeafOrder<'a> {
+    /// Times are the KMS's to say.
+    pub const fn new(csr: &'a [u8]) -> Self {
+        Self {
+            csr,
+            not_before: None,
+            not_after: None,
+        }
+    }
+}
+
+/// Asks one node of the pinned KMS to certify the key of a request. The guest must have recorded `system-ready`.
 ///
 /// # Errors
 /// When the TD, the connection, the KMS or the answer gives a reason to have none.
@@ -41,12 +65,12 @@ pub async fn request_certificate(
     kms: &Kms,
     guest: &Guest,
     described: &Described,
-    csr: &[u8],
+    order: &LeafOrder<'_>,
     now: UnixTime,
     td: &dyn Td,
 ) -> Result<Certificate, RequestError> {
-    let spki = public_key_of(csr)?;
-    let csr = Blob::new(csr.to_vec()).map_err(|error| RequestError::TooLong {
+    let spki = public_key_of(order.csr)?;
+    let csr = Blob::new(order.csr.to_vec()).map_err(|error| RequestError::TooLong {
         what: "certificate request",
         max: error.max,
         actual: error.actual,
@@ -56,13 +80,21 @@ pub async fn request_certificate(
     let described = kms.in_epoch(described);
     let (evidence, _) =
         guest.running_evidence(td, ReportTag::RaTls, &session.challenge, &recipient, &described)?;
-    let request = CertificateRequest { evidence, csr };
+    let request = CertificateRequest {
+        evidence,
+        csr,
+        not_before: order.not_before,
+        not_after: order.not_after,
+    };
     let answer: CertificateResponse = session
         .client
         .post("certificate", "v1/certificates", &request)
         .await?;
     check_decision(&answer.decision, &kms.network)?;
-    check_chain(&answer.chain, &spki, &kms.pin, now)?;
+    // One that begins later is checked as of its beginning.
+    let valid_at = order.not_before.map_or(now, |asked| asked.max(now));
+    check_chain(&answer.chain, &spki, &kms.pin, valid_at)?;
+    check_times(&answer.chain, order)?;
     Ok(Certificate {
         chain: answer.chain,
         decision: answer.decision,
@@ -115,6 +147,30 @@ fn check_chain(chain: &[String], spki: &[u8], pin: &KmsPin, now: UnixTime) -> Re
         return Err(refused("key of the certificate", "the key that asked", "another"));
     }
     check_path(leaf, app_ca, kms_ca, now)
+}
+
+fn check_times(chain: &[String], order: &LeafOrder<'_>) -> Result<(), RequestError> {
+    let unreadable = || refused("leaf", "a certificate", "none");
+    let texts = chain.first().and_then(|text| pem::certificates(text));
+    let leaf = texts.as_deref().and_then(<[_]>::first).ok_or_else(unreadable)?;
+    let (_, leaf) = X509Certificate::from_der(leaf).map_err(|_| unreadable())?;
+    let times = leaf.validity();
+    let seconds = |time: UnixTime| i64::try_from(time.0).unwrap_or(i64::MAX);
+    let early = order
+        .not_before
+        .is_some_and(|asked| times.not_before.timestamp() < seconds(asked));
+    let late = order
+        .not_after
+        .is_some_and(|asked| times.not_after.timestamp() > seconds(asked));
+    // K1: an app that asks for a short life counts on the certificate's being worthless after it.
+    if early || late {
+        return Err(refused(
+            "validity of the certificate",
+            "times within those asked for",
+            format!("{} to {}", times.not_before, times.not_after),
+        ));
+    }
+    Ok(())
 }
 
 /// The leaf may be for servers, for clients or both; the signatures, constraints and times are the same.

@@ -21,7 +21,7 @@ mod tls;
 
 pub use answer::{Expected, app_public_key};
 pub use attestation::{TrustRoots, describe};
-pub use certificate::{Certificate, request_certificate};
+pub use certificate::{Certificate, LeafOrder, request_certificate};
 pub use error::RequestError;
 pub use evidence::{Described, Guest};
 pub use lease::{Lease, request_lease};

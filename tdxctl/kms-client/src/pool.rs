@@ -2,8 +2,8 @@
 //! not hold, is passed over for the next.
 
 use crate::{
-    Certificate, Described, Guest, Kms, Lease, Released, RequestError, RetryPolicy, Rotation, Step,
-    request::keys_from, request_certificate, request_lease, session::reach,
+    Certificate, Described, Guest, Kms, LeafOrder, Lease, Released, RequestError, RetryPolicy, Rotation,
+    Step, request::keys_from, request_certificate, request_lease, session::reach,
 };
 use futures::future::BoxFuture;
 use kms_types::UnixTime;
@@ -174,13 +174,13 @@ impl KmsPool {
         &self,
         guest: &Guest,
         described: &Described,
-        csr: &[u8],
+        order: &LeafOrder<'_>,
         now: UnixTime,
         td: &dyn Td,
     ) -> Result<Certificate, PoolError> {
         self.ask(|url| {
             Box::pin(request_certificate(
-                url, &self.kms, guest, described, csr, now, td,
+                url, &self.kms, guest, described, order, now, td,
             ))
         })
         .await

@@ -1,5 +1,7 @@
-//! `setup`: boots this guest. Progress goes to standard error for people and, with `--json`, to standard output, a line a report.
+//! `setup`: boots this guest. Progress goes to standard error for people and, with `--json`, to standard output, a line a report;
+//! with `--progress-socket` to whoever listens there as well.
 
+use super::progress_socket::ProgressSocket;
 use crate::{
     cli::Setup,
     exit::{self, Failure, Outcome},
@@ -42,7 +44,7 @@ fn boot(arguments: &Setup, json: bool, handle: Handle) -> Result<Outcome, Failur
         return Ok(found(&guest_setup::inspect(document, &options, &handle)));
     }
     let document = document?;
-    let mut guest = Guest::new(options, handle, reporter(json))?;
+    let mut guest = Guest::new(options, handle, reporter(json, listener(arguments)))?;
     Ok(booted(&guest_setup::run(&document, &mut guest)?))
 }
 
@@ -52,8 +54,25 @@ fn os_version() -> Option<String> {
     Some(std::str::from_utf8(&text).ok()?.trim().to_owned())
 }
 
-fn reporter(json: bool) -> Reporter {
+/// A boot goes on without its audience.
+fn listener(arguments: &Setup) -> Option<ProgressSocket> {
+    let path = arguments.progress_socket.as_ref()?;
+    ProgressSocket::connect(path)
+        .inspect_err(|error| {
+            let _ = writeln!(
+                std::io::stderr(),
+                "warning: --progress-socket {}: expected somebody to listen, got: {error}; the boot goes on",
+                path.display()
+            );
+        })
+        .ok()
+}
+
+fn reporter(json: bool, listener: Option<ProgressSocket>) -> Reporter {
     Box::new(move |progress: &Progress| {
+        if let Some(listener) = &listener {
+            listener.send(progress);
+        }
         if json {
             let line = serde_json::to_string(progress).unwrap_or_default();
             let _ = writeln!(std::io::stdout(), "{line}");

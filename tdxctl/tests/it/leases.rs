@@ -5,7 +5,7 @@ use crate::{
     kms::{CHAIN, CONTRACT, Chain, Fault, Kms, block, epoch_keys, sign_lease},
 };
 use kms_client::{
-    Described, Expected, Guest as Shown, Kms as Pinned, KmsPin, RequestError, request_certificate,
+    Described, Expected, Guest as Shown, Kms as Pinned, KmsPin, LeafOrder, RequestError, request_certificate,
     request_lease,
 };
 use kms_keys::EpochKeys;
@@ -50,12 +50,13 @@ impl Asking {
         let csr = rcgen::CertificateParams::default()
             .serialize_request(&key)
             .unwrap();
+        let order = LeafOrder::new(csr.der());
         let asked = request_certificate(
             &url,
             pinned,
             &self.shown,
             &self.described,
-            csr.der(),
+            &order,
             now,
             &*self.guest.td,
         );

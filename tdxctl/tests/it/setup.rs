@@ -108,6 +108,10 @@ impl Machine {
         self.boot_with(&[])
     }
 
+    pub(crate) fn boot_told(&self, socket: &str) -> Run {
+        self.boot_with(&["--progress-socket", socket])
+    }
+
     fn boot_with(&self, extra: &[&str]) -> Run {
         let arguments = self.arguments();
         let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -187,6 +191,29 @@ const WHOLE_LOG: [&str; 10] = [
     "storage-fs",
     "system-ready",
 ];
+
+#[test]
+fn a_boot_tells_whoever_listens_the_same_as_its_file_and_goes_on_without_anybody() {
+    let kms = Kms::honest();
+    let machine = Machine::new(&kms, json!({}));
+    let path = machine.guest.path("progress.sock");
+    let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let run = machine.boot_told(&path);
+    assert_eq!(run.code, 0, "{run:?}");
+    let (mut reader, _) = listener.accept().unwrap();
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut reader, &mut text).unwrap();
+    let reports: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert!(reports.len() > 2, "{text}");
+    assert!(reports.iter().all(|report| report["state"] != "failed"));
+    assert_eq!(reports.last().unwrap(), &machine.run_file("progress.json"));
+    drop(listener);
+    let again = machine.rebooted();
+    assert_eq!(again.boot_told(&again.guest.path("nobody.sock")).code, 0);
+}
 
 #[test]
 fn a_boot_leaves_what_the_agent_needs_and_nothing_more() {

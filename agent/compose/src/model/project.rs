@@ -27,7 +27,28 @@ pub struct Project {
     pub unset_variables: BTreeSet<String>,
 }
 
+/// Names shown of variables without a value.
+const SHOWN_VARIABLES: usize = 20;
+
 impl Project {
+    /// What to say of variables that stand for nothing: a typing mistake in a name looks exactly so.
+    pub fn unset_warning(&self) -> Option<String> {
+        let all = &self.unset_variables;
+        if all.is_empty() {
+            return None;
+        }
+        let shown: Vec<&str> = all.iter().take(SHOWN_VARIABLES).map(String::as_str).collect();
+        let more = match all.len().saturating_sub(shown.len()) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        Some(format!(
+            "variables: expected a value for each, got none for {}{more}, which stand for nothing: set them in the app's \
+             environment, or write ${{NAME:-default}}",
+            shown.join(", ")
+        ))
+    }
+
     /// Services whose image is not pinned by digest: what they run can change without the compose hash changing.
     pub fn mutable_images(&self) -> impl Iterator<Item = (&ServiceName, &ImageRef)> {
         // G6: a tag lets whoever holds the registry choose the code that gets the app's keys
@@ -68,5 +89,32 @@ impl Project {
             }
         }
         order
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    fn warning(text: &str) -> Option<String> {
+        let variables = |name: &str| (name == "SET").then(|| "1".to_owned());
+        crate::parse(text.as_bytes(), &variables).unwrap().unset_warning()
+    }
+
+    #[test]
+    fn a_variable_without_a_value_is_named_and_one_with_a_value_or_a_default_is_not() {
+        let service = "services:\n  a:\n    image: busybox\n    command: ";
+        assert_eq!(warning(&format!("{service}echo ${{SET}} ${{GONE:-x}}\n")), None);
+        let text = warning(&format!("{service}echo ${{SET}} ${{TYPO}} $$ESCAPED\n")).unwrap();
+        assert!(
+            text.contains("for TYPO,") && !text.contains("SET,") && !text.contains("ESCAPED"),
+            "{text}"
+        );
+        let many: String = (10..40).map(|n| format!(" ${{V{n}}}")).collect();
+        let text = warning(&format!("{service}echo{many}\n")).unwrap();
+        assert!(
+            text.contains("V29 and 10 more") && !text.contains("V30"),
+            "{text}"
+        );
     }
 }

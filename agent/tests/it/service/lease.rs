@@ -7,6 +7,7 @@ use authority_contracts::abi::AppAuthority;
 use guest_files::KmsAccess;
 use kms_types::ComposeHash;
 use serde_json::{Value, json};
+use std::time::{Duration, SystemTime};
 
 /// A network whose leases are short, and an app that runs a script.
 struct Leased {
@@ -83,6 +84,56 @@ impl Leased {
     }
 }
 
+/// What the app socket answers.
+async fn ask(guest: &Prepared, method: &str, body: &Value) -> (u16, Value) {
+    let client = reqwest::Client::builder()
+        .unix_socket(guest.paths.dstack_socket())
+        .build()
+        .unwrap();
+    let sent = client
+        .post(format!("http://d/{method}"))
+        .json(body)
+        .send()
+        .await
+        .unwrap();
+    (sent.status().as_u16(), sent.json().await.unwrap())
+}
+
+/// The instance's own certificate, as soon as there is one.
+async fn own_certificate(guest: &Prepared) -> String {
+    let asking = async {
+        loop {
+            let info = ask(guest, "Info", &json!({})).await.1;
+            let shown = info["app_cert"].as_str().unwrap().to_owned();
+            if !shown.is_empty() {
+                return shown;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), asking)
+        .await
+        .unwrap()
+}
+
+/// Times of the leaf an app gets that asks for these.
+async fn validity(guest: &Prepared, from: Option<i64>, to: Option<i64>) -> Result<(i64, i64), String> {
+    let (status, answer) = ask(
+        guest,
+        "GetTlsKey",
+        &json!({ "not_before": from, "not_after": to }),
+    )
+    .await;
+    if status != 200 {
+        return Err(format!("{status} {}", answer["code"]));
+    }
+    let leaf = answer["certificate_chain"][0].as_str().unwrap();
+    let (_, pem) = x509_parser::pem::parse_x509_pem(leaf.as_bytes()).unwrap();
+    let parsed = pem.parse_x509().unwrap();
+    let times = parsed.validity();
+    Ok((times.not_before.timestamp(), times.not_after.timestamp()))
+}
+
 async fn pid(agent: &Program) -> u64 {
     agent.containers().await[0]["pid"].as_u64().unwrap()
 }
@@ -102,6 +153,9 @@ async fn an_app_whose_permission_is_taken_away_stops_after_its_grace_and_goes_on
         .await;
     let token = status["lease"]["token"].as_str().unwrap().to_owned();
     let first = pid(&agent).await;
+    let shown = own_certificate(&leased.guest).await;
+    assert_eq!(shown.matches("BEGIN CERTIFICATE").count(), 3, "{shown}");
+    assert!(shown.ends_with(&leased.network.node().unwrap().identity().ca_certificate));
     // Renewed, long before its end.
     agent
         .until("another lease", |status| {
@@ -206,4 +260,27 @@ async fn a_kms_that_stays_away_ends_the_app_after_lease_and_grace_and_its_return
         .await;
     agent.terminate().await;
     node.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_certificate_is_valid_for_the_time_that_was_asked_within_the_time_the_kms_gives() {
+    let leased = Leased::new(300, 60).await;
+    let mut agent = leased.guest.start(&[]);
+    agent.until_phase("running").await;
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    let now = i64::try_from(since.as_secs()).unwrap();
+    let guest = &leased.guest;
+    let (from, to) = validity(guest, None, None).await.unwrap();
+    assert!(from <= now && to > now + 120, "{from} {to}");
+    let asked = (now + 10, now + 70);
+    assert_eq!(validity(guest, Some(asked.0), Some(asked.1)).await, Ok(asked));
+    // Wider than the KMS gives: its own times.
+    let wide = validity(guest, Some(0), Some(now + 100_000_000)).await.unwrap();
+    assert!(
+        (from..from + 60).contains(&wide.0) && wide.1 - wide.0 == to - from,
+        "{wide:?}"
+    );
+    let past = validity(guest, None, Some(now - 3600)).await;
+    assert_eq!(past, Err("400 \"malformed\"".to_owned()));
+    agent.terminate().await;
 }

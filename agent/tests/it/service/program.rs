@@ -178,8 +178,10 @@ async fn the_app_socket_and_the_control_socket_answer() {
     let guest = Prepared::new(&bash("exec sleep 1000"), &[]);
     let mut agent = guest.start(&[]);
     agent.until_phase("running").await;
+    let mut called = 0;
     for socket in [guest.paths.dstack_socket(), guest.paths.kedge_socket()] {
         let client = reqwest::Client::builder().unix_socket(socket).build().unwrap();
+        called += 1;
         let info: Value = client
             .get("http://d/Info")
             .send()
@@ -189,6 +191,10 @@ async fn the_app_socket_and_the_control_socket_answer() {
             .await
             .unwrap();
         assert_eq!(info["app_id"], super::scene::APP.to_plain_hex());
+        if called == 1 {
+            let unknown = client.get("http://d/Nothing").send().await.unwrap();
+            assert_eq!(unknown.status(), 404);
+        }
     }
     let described = agent.json("/openapi.json").await;
     for (path, item) in described["paths"].as_object().unwrap() {
@@ -201,14 +207,16 @@ async fn the_app_socket_and_the_control_socket_answer() {
     assert_eq!(agent.get("/v1/stop").await.unwrap().0, 405);
     assert_eq!(agent.get("/v1/logs?service=other").await.unwrap().0, 404);
     assert_eq!(agent.get("/v1/logs?tail=x").await.unwrap().0, 400);
-    assert!(
-        agent
-            .get("/metrics")
-            .await
-            .unwrap()
-            .1
-            .contains("kedge_agent_app_running 1")
-    );
+    let figures = agent.get("/metrics").await.unwrap().1;
+    for line in [
+        "kedge_agent_app_running 1".to_owned(),
+        format!("kedge_agent_socket_calls_total{{method=\"Info\"}} {called}"),
+        format!("kedge_agent_socket_call_seconds_count{{method=\"Info\"}} {called}"),
+        format!("kedge_agent_socket_call_seconds_bucket{{method=\"Info\",le=\"30\"}} {called}"),
+        "kedge_agent_socket_errors_total{method=\"none\",code=\"not_found\"} 1".to_owned(),
+    ] {
+        assert!(figures.contains(&line), "{line}: {figures}");
+    }
     agent.terminate().await;
 }
 

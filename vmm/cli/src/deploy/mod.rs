@@ -63,6 +63,9 @@ async fn deploy(state: &Path, asked: &Deploy, output: &Output) -> Result<()> {
     let text = app_compose::read(&asked.file)?;
     let mut env = environment::read(asked.env_file.as_deref())?;
     let project = app_compose::project(&asked.file, &text, &env)?;
+    if let Some(warning) = project.unset_warning() {
+        output.warn(warning);
+    }
     app_compose::profiles(&asked.profile, &project, output)?;
     let credentials = login::take(asked.registry_auth.as_ref(), &project, &mut env)?;
     let (text, project) = if asked.allow_mutable_images {
