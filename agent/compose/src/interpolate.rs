@@ -12,6 +12,7 @@ pub(crate) struct Variables<'a> {
     lookup: &'a dyn Fn(&str) -> Option<String>,
     unset: RefCell<BTreeSet<String>>,
     left: Cell<usize>,
+    given: Cell<bool>,
 }
 
 /// Why text could not be substituted; says nothing about any value.
@@ -28,11 +29,22 @@ impl<'a> Variables<'a> {
             lookup,
             unset: RefCell::default(),
             left: Cell::new(MAX_SUBSTITUTED),
+            given: Cell::new(false),
         }
     }
 
     pub(crate) fn value(&self, name: &str) -> Option<String> {
-        (self.lookup)(name)
+        let value = (self.lookup)(name);
+        self.given.set(self.given.get() || value.is_some());
+        value
+    }
+
+    /// Whether a variable that has a value has a part in what `text` becomes.
+    pub(crate) fn decides(&self, text: &str) -> bool {
+        self.given.set(false);
+        // What cannot be substituted is reported by who reads it.
+        let _ = self.expand(text, 0);
+        self.given.get()
     }
 
     pub(crate) fn into_unset(self) -> BTreeSet<String> {

@@ -79,4 +79,9 @@ impl RuntimeConfig {
             resolv_conf: PathBuf::from("/etc/resolv.conf"),
         }
     }
+
+    /// Where this runtime mounts something for itself, for a moment. What a killed one left is unmounted by the next.
+    pub(crate) fn look(&self, name: &str) -> PathBuf {
+        self.run.join("look").join(name)
+    }
 }

@@ -53,6 +53,15 @@ pub(crate) fn read_bounded(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     read_file(file, most)
 }
 
+/// Reads a file of a project: an absolute path, or one below the project's folder, where no link is followed.
+pub(crate) fn read_of_project(folder: &Path, path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    if path.is_absolute() {
+        read_bounded(path, most)
+    } else {
+        crate::beneath::read(folder, path, most)
+    }
+}
+
 /// Reads an opened regular file of at most so many bytes.
 pub(crate) fn read_file(file: std::fs::File, most: u64) -> io::Result<Vec<u8>> {
     if !file.metadata()?.is_file() {

@@ -5,6 +5,7 @@
 //! no means for is an error, never ignored.
 #![forbid(unsafe_code)]
 
+mod beneath;
 mod blueprint;
 mod config;
 mod containerd;

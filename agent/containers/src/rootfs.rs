@@ -79,7 +79,8 @@ impl Rootfs {
 
     /// Makes a volume's folder with what the image has at a path, or empty. It appears whole or not at all.
     pub(crate) fn fill_volume(&self, folder: &Path, inside: Option<&str>) -> Result<(), RuntimeError> {
-        if folder.exists() {
+        // A link in its place is refused when it is opened to be mounted.
+        if folder.symlink_metadata().is_ok() {
             return Ok(());
         }
         let failed = |error| RuntimeError::io(folder, "making a volume")(error);
@@ -131,7 +132,10 @@ pub(crate) fn clear(path: &Path) -> io::Result<()> {
             Err(error) => return Err(error.into()),
         }
     }
-    match std::fs::remove_dir(path) {
+    match std::fs::remove_dir(path).or_else(|error| match error.kind() {
+        io::ErrorKind::NotADirectory => std::fs::remove_file(path),
+        _ => Err(error),
+    }) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }

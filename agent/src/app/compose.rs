@@ -71,7 +71,7 @@ impl ComposeApp {
             return Err(AppError::Document {
                 what: "docker_compose_file",
                 reason: format!(
-                    "images: expected each with @sha256:…, got {}; name the digest, or set allow_mutable_images in app-compose.json",
+                    "images: expected each written out with @sha256:…, not by a variable, got {}; name the digest, or set allow_mutable_images in app-compose.json",
                     mutable.join(", ")
                 ),
             });

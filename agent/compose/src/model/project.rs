@@ -49,11 +49,13 @@ impl Project {
         ))
     }
 
-    /// Services whose image is not pinned by digest: what they run can change without the compose hash changing.
+    /// Services whose image is not written out with its digest: what they run can change without the compose hash changing.
     pub fn mutable_images(&self) -> impl Iterator<Item = (&ServiceName, &ImageRef)> {
         // G6: a tag lets whoever holds the registry choose the code that gets the app's keys
-        let images = self.services.iter().map(|(name, service)| (name, &service.image));
-        images.filter(|(_, image)| image.is_mutable())
+        let services = self.services.iter();
+        services
+            .filter(|(_, service)| service.image.is_mutable() || service.image_from_environment)
+            .map(|(name, service)| (name, &service.image))
     }
 
     /// Services that run when `profiles` are on: those without a profile and those with one of these.

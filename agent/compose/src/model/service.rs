@@ -19,6 +19,8 @@ use std::{collections::BTreeMap, fmt, net::IpAddr, str::FromStr, time::Duration}
 pub struct Service {
     /// The image.
     pub image: ImageRef,
+    /// Whether a variable of the environment has a part in that name, so that the file alone does not say what runs.
+    pub image_from_environment: bool,
     /// Arguments; absent: the image's. Empty clears them.
     pub command: Option<Vec<String>>,
     /// Program; absent: the image's. Written at all, the image's arguments do not apply. Empty clears it.
@@ -112,6 +114,7 @@ impl Service {
     pub fn new(image: ImageRef) -> Self {
         Self {
             image,
+            image_from_environment: false,
             command: None,
             entrypoint: None,
             environment: BTreeMap::new(),

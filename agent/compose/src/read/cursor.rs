@@ -159,6 +159,19 @@ impl<'r> Cursor<'r> {
         None
     }
 
+    /// Whether a variable that has a value decides about something in here.
+    pub(crate) fn is_from_environment(&self) -> bool {
+        fn of(node: &Node, variables: &Variables<'_>) -> bool {
+            match &*node.kind {
+                Kind::Null => false,
+                Kind::Text { text, .. } => variables.decides(text),
+                Kind::List(items) => items.iter().any(|item| of(item, variables)),
+                Kind::Map(entries) => entries.iter().any(|entry| of(&entry.value, variables)),
+            }
+        }
+        of(self.node, &self.reader.variables)
+    }
+
     /// Text that is not empty.
     pub(crate) fn words(&self, expected: &str) -> Option<String> {
         let text = self.text(expected)?;

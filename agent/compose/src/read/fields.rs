@@ -39,6 +39,22 @@ impl<'r> Fields<'r> {
         Some(self.cursor.below(key, &entry.value))
     }
 
+    /// The value of a key that says what a container may do to the guest: written out, since the environment is not measured.
+    pub(crate) fn take_measured(&self, key: &'static str) -> Option<Cursor<'r>> {
+        let value = self.take(key)?;
+        // G16: who may change the environment must not thereby change privileges or mounts past the contract.
+        if value.is_from_environment() {
+            value.report(
+                ProblemKind::Variable,
+                "a value written out",
+                "a variable that the environment sets".to_owned(),
+                "write the value itself: only what is in the file is measured",
+            );
+            return None;
+        }
+        Some(value)
+    }
+
     /// The value of a key that must be written.
     pub(crate) fn require(&self, key: &'static str, advice: &str) -> Option<Cursor<'r>> {
         let value = self.take(key);

@@ -116,7 +116,7 @@ impl Default for FileSource {
 
 fn source(cursor: Cursor<'_>, section: &'static keys::Section) -> Option<FileSource> {
     let fields = Fields::open(cursor, section)?;
-    let file = fields.take("file");
+    let file = fields.take_measured("file");
     let environment = fields.take("environment");
     let content = fields.take("content");
     let written = [&file, &environment, &content];

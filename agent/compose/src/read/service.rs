@@ -23,7 +23,9 @@ use std::collections::BTreeMap;
 pub(crate) fn service<'r>(cursor: Cursor<'r>, declared: &Declared) -> Option<(Service, Place<'r>)> {
     let fields = Fields::open(cursor, keys::SERVICE)?;
     let advice = "write `image: registry/name@sha256:…`";
-    let image = fields.require("image", advice).and_then(|image| image.parse());
+    let image = fields.require("image", advice);
+    let from_environment = image.as_ref().is_some_and(Cursor::is_from_environment);
+    let image = image.and_then(|image| image.parse());
     // The rest is read even so: all problems at once. This reference stands in and is never returned.
     let stand_in = || "scratch".parse().ok();
     let mut service = Service::new(image.clone().or_else(stand_in)?);
@@ -38,6 +40,7 @@ pub(crate) fn service<'r>(cursor: Cursor<'r>, declared: &Declared) -> Option<(Se
     only_defaults(&fields);
     fields.finish();
     service.image = image?;
+    service.image_from_environment = from_environment;
     Some((service, place))
 }
 
@@ -49,7 +52,7 @@ fn process_keys(fields: &Fields<'_>, service: &mut Service) {
         .and_then(|e| process::environment(&e))
         .unwrap_or_default();
     service.env_file = fields
-        .take("env_file")
+        .take_measured("env_file")
         .and_then(|f| process::env_files(&f))
         .unwrap_or_default();
     service.working_dir = fields
@@ -93,7 +96,7 @@ fn identity_keys(fields: &Fields<'_>, service: &mut Service) {
 }
 
 fn network_keys<'r>(fields: &Fields<'r>, service: &mut Service, place: &mut Place<'r>, declared: &Declared) {
-    if let Some(cursor) = fields.take("network_mode") {
+    if let Some(cursor) = fields.take_measured("network_mode") {
         service.network_mode = network::mode(&cursor).unwrap_or_default();
         if let NetworkMode::Service(name) = &service.network_mode {
             if !declared.services.contains(name) {
@@ -150,7 +153,9 @@ fn file_keys(fields: &Fields<'_>, service: &mut Service, declared: &Declared) {
             );
         }
     };
-    let volumes = fields.take("volumes").and_then(|v| mount::mounts(&v, declared));
+    let volumes = fields
+        .take_measured("volumes")
+        .and_then(|v| mount::mounts(&v, declared));
     let tmpfs = fields.take("tmpfs").and_then(|t| mount::tmpfs_paths(&t));
     for (mount, path) in volumes.into_iter().chain(tmpfs).flatten() {
         claim(&mount.target, &path);
@@ -253,22 +258,23 @@ fn both<'r, T: PartialEq>(
 
 fn security_keys(fields: &Fields<'_>, service: &mut Service) {
     let capabilities = |key| {
-        let list = fields.take(key).and_then(|list| limits::set(&list));
+        let list = fields.take_measured(key).and_then(|list| limits::set(&list));
         list.unwrap_or_default()
     };
     service.cap_add = capabilities("cap_add");
     service.cap_drop = capabilities("cap_drop");
-    service.privileged = fields.flag("privileged").unwrap_or(false);
+    let privileged = fields.take_measured("privileged");
+    service.privileged = privileged.and_then(|flag| flag.flag()).unwrap_or(false);
     service.read_only = fields.flag("read_only").unwrap_or(false);
     service.no_new_privileges = fields
-        .take("security_opt")
+        .take_measured("security_opt")
         .and_then(|list| limits::security_opt(&list))
         .unwrap_or(false);
     service.devices = fields
-        .take("devices")
+        .take_measured("devices")
         .and_then(|list| limits::devices(&list))
         .unwrap_or_default();
-    if let Some(cursor) = fields.take("sysctls") {
+    if let Some(cursor) = fields.take_measured("sysctls") {
         service.sysctls = limits::sysctls(&cursor).unwrap_or_default();
         let net = service.sysctls.keys().any(|name| name.starts_with("net."));
         if net && matches!(service.network_mode, NetworkMode::Host | NetworkMode::Service(_)) {

@@ -1,6 +1,6 @@
 //! What is refused, with its place and what to do.
 
-use crate::support::{problems, read, service_problems};
+use crate::support::{problems, read, service, service_problems};
 use compose_file::*;
 
 /// `keys` of one service, and a text the problems must hold.
@@ -385,4 +385,50 @@ fn g6_images_without_a_digest_are_named() {
         mutable,
         ["a docker.io/library/busybox:latest", "c docker.io/library/x:1"]
     );
+}
+
+#[test]
+fn g16_the_environment_decides_no_privilege_and_no_mount() {
+    let words = "expected a value written out, got a variable that the environment sets";
+    refused(&[
+        ("privileged: ${PORT}", words),
+        ("cap_add: [NET_ADMIN, \"$PORT\"]", words),
+        ("security_opt: [\"${PORT:+no-new-privileges}\"]", words),
+        ("devices: [\"${PORT}:/dev/x\"]", words),
+        ("network_mode: ${PORT:-none}", words),
+        ("volumes: [\"${PORT}:/data\"]", words),
+        ("volumes: [\"./data:/data${PORT:+:ro}\"]", words),
+        (
+            "volumes: [{type: bind, source: \"${PORT}\", target: /data}]",
+            words,
+        ),
+        ("env_file: ${PORT}", words),
+        ("sysctls: {net.core.somaxconn: \"${PORT}\"}", words),
+    ]);
+    // What nobody can set says the same at every boot.
+    let fixed =
+        service("privileged: ${NOBODY_SETS_IT:-false}\nvolumes: [\"${NOBODY_SETS_IT:-./data}:/data\"]");
+    assert!(!fixed.privileged && fixed.mounts.len() == 1);
+}
+
+#[test]
+fn g16_an_image_named_by_the_environment_is_not_pinned() {
+    let digest = "a".repeat(64);
+    let image = |text: &str| read(&format!("services:\n  s:\n    image: {text}\n")).unwrap();
+    let pinned = format!("x/y@sha256:{digest}");
+    assert_eq!(image(&pinned).mutable_images().count(), 0);
+    assert_eq!(
+        image(&format!("${{NOBODY_SETS_IT:-{pinned}}}"))
+            .mutable_images()
+            .count(),
+        0
+    );
+    for name in [
+        format!("${{LAB_IMAGE:-{pinned}}}"),
+        "$LAB_IMAGE".to_owned(),
+        format!("${{LAB_IMAGE:+{pinned}}}"),
+    ] {
+        let project = image(&name);
+        assert_eq!(project.mutable_images().count(), 1, "{name}");
+    }
 }

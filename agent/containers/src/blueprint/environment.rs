@@ -20,8 +20,8 @@ pub(super) fn resolve(
     let mut all = image.clone();
     all.entry("PATH".to_owned()).or_insert_with(|| PATH.to_owned());
     for file in &service.env_file {
-        let path = folder.join(&file.path);
-        let bytes = match files::read_bounded(&path, MAX_ENV_FILE) {
+        let path = Path::new(&file.path);
+        let bytes = match files::read_of_project(folder, path, MAX_ENV_FILE) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && !file.required => continue,
             Err(error) => return Err(RuntimeError::io(path, "reading variables")(error)),

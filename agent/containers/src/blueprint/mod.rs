@@ -39,7 +39,10 @@ pub(crate) enum Connection {
 #[derive(Clone, PartialEq, Eq, Serialize)]
 pub(crate) enum MountPlan {
     Bind {
+        /// Absolute, or below the folder of the project.
         source: PathBuf,
+        /// That folder, for a source below it.
+        project: Option<PathBuf>,
         target: String,
         read_only: bool,
         recursive: bool,

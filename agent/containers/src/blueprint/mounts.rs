@@ -2,7 +2,7 @@
 //! source that leads out of the project's folder by a relative path, and a secret whose bytes are not there.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use compose_file::{FileMount, FileSource, MountSource, Service, Tmpfs};
 
@@ -31,6 +31,7 @@ pub(super) fn resolve(
                 recursive,
             } => MountPlan::Bind {
                 source: source(context, path),
+                project: (!is_absolute(context, path)).then(|| context.folder.to_owned()),
                 target,
                 read_only,
                 recursive: *recursive,
@@ -58,6 +59,19 @@ pub(super) fn resolve(
         });
     }
     for target in image_volumes {
+        // G14: the name of the folder comes from it.
+        let inside = Path::new(target).strip_prefix("/").unwrap_or(Path::new(".."));
+        if inside.as_os_str().is_empty()
+            || !inside
+                .components()
+                .all(|part| matches!(part, Component::Normal(_)))
+        {
+            return Err(RuntimeError::Malformed {
+                what: format!("volume of the image of service {name}"),
+                expected: "an absolute path without ..",
+                got: format!("{target:?}"),
+            });
+        }
         let taken = service
             .mounts
             .iter()
@@ -100,7 +114,11 @@ fn source(context: &Context<'_>, path: &str) -> PathBuf {
     let alias = context.config.path_aliases.get(Path::new(path));
     alias
         .cloned()
-        .unwrap_or_else(|| context.folder.join(path.strip_prefix("./").unwrap_or(path)))
+        .unwrap_or_else(|| PathBuf::from(path.strip_prefix("./").unwrap_or(path)))
+}
+
+fn is_absolute(context: &Context<'_>, path: &str) -> bool {
+    path.starts_with('/') || context.config.path_aliases.contains_key(Path::new(path))
 }
 
 fn volume(context: &Context<'_>, name: &str) -> PathBuf {
@@ -115,7 +133,7 @@ fn volume(context: &Context<'_>, name: &str) -> PathBuf {
 
 /// A volume nobody named: kept while the container's id and the path stay.
 fn own_volume(context: &Context<'_>, id: &str, target: &str) -> PathBuf {
-    let name = target.trim_matches('/').replace('/', "-");
+    let name = target.trim_matches('/').replace('%', "%25").replace('/', "%2F");
     context
         .config
         .data
@@ -152,9 +170,9 @@ fn file<Name>(
         Some(FileSource::Environment(variable)) => variable_of(context.environment, variable)
             .ok_or_else(|| missing(format!("variable {variable}, which is not set")))?,
         Some(FileSource::File(path)) => {
-            let path = context.folder.join(path.strip_prefix("./").unwrap_or(path));
-            files::read_bounded(&path, MAX_FILE)
-                .map_err(RuntimeError::io(path, "reading a secret or config"))?
+            let inside = Path::new(path.strip_prefix("./").unwrap_or(path));
+            files::read_of_project(context.folder, inside, MAX_FILE)
+                .map_err(RuntimeError::io(inside, "reading a secret or config"))?
         }
         None => return Err(missing("nothing of that name".to_owned())),
     };

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 pub use line::{LogLine, Stream};
 pub use read::{LogQuery, LogReader, MAX_TAIL};
+pub(crate) use write::finished;
 pub use write::{WriterError, write_until_closed};
 
 /// Longest text of one record; longer lines are cut into several.

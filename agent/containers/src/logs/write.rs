@@ -7,6 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use rustix::fs::FlockOperation;
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 use tokio::signal::unix::{SignalKind, signal};
@@ -41,10 +42,24 @@ pub enum WriterError {
     },
 }
 
+/// Returns when nobody writes the log in this folder any more, at the latest after the time a writer takes to end.
+pub(crate) async fn finished(folder: PathBuf) {
+    let wait = tokio::task::spawn_blocking(move || {
+        let folder = std::fs::File::open(folder)?;
+        rustix::fs::flock(&folder, FlockOperation::LockShared)?;
+        io::Result::Ok(())
+    });
+    // A log that is short of its last lines is better than an exit nobody hears of.
+    let _ = tokio::time::timeout(DRAIN, wait).await;
+}
+
 /// Writes the log of one container until its streams are closed. `settings` is the file named by the one argument the shim
 /// passes after `log-writer`.
 pub fn write_until_closed(settings: &Path) -> Result<(), WriterError> {
     let settings = read_settings(settings)?;
+    // Held while lines may still come; who has it after an exit finds the log whole.
+    let folder = std::fs::File::open(&settings.folder).map_err(io_error("log folder"))?;
+    let _ = rustix::fs::flock(&folder, FlockOperation::NonBlockingLockExclusive);
     let mut log = Rotating::open(settings).map_err(io_error("log file"))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

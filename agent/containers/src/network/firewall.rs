@@ -71,6 +71,8 @@ fn rules(bridge: &str, subnet: Subnet, internal: bool) -> String {
         forward(format!(
             "-o {bridge} -m conntrack --ctstate RELATED,ESTABLISHED,DNAT -j ACCEPT"
         ));
+        // G15: the guest forwards, so whoever routes to the network would reach every port, published or not.
+        forward(format!("-o {bridge} -j DROP"));
         forward(format!("-i {bridge} ! -o {BRIDGE_PREFIX}+ -j ACCEPT"));
     }
     for protocol in ["udp", "tcp"] {
@@ -78,6 +80,12 @@ fn rules(bridge: &str, subnet: Subnet, internal: bool) -> String {
             "-A KDGI-{tag} -i {bridge} -d {} -p {protocol} --dport 53 -j ACCEPT",
             subnet.gateway()
         ));
+    }
+    if internal {
+        // G15: the gateway is the guest itself, with whatever listens there.
+        for rule in ["-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", "-j DROP"] {
+            lines.push(format!("-A KDGI-{tag} -i {bridge} {rule}"));
+        }
     }
     lines.extend([
         "COMMIT".to_owned(),

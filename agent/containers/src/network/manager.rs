@@ -291,6 +291,7 @@ fn zone_of(live: &BTreeMap<String, (Wishes, Vec<Joined>)>) -> Zone {
             let Some(address) = one.address else { continue };
             let client = Client {
                 networks: networks.clone(),
+                external: joined.iter().any(|one| one.attachment.default_route),
                 upstreams: wishes.upstreams.clone(),
             };
             zone.clients.insert(address, client);
@@ -311,14 +312,6 @@ fn state_of(
     taken: &[Subnet],
 ) -> Result<NetworkState, NetworkError> {
     let path = states.join(format!("{}.json", wish.name));
-    let known: Option<NetworkState> = files::read_json(&path).map_err(NetworkError::io(&path))?;
-    if let Some(known) = &known {
-        let wanted = wish.subnet.is_none_or(|subnet| subnet == known.subnet);
-        // Our own bridge's route covers it when it is up; when it is not, another may have taken the block meanwhile.
-        if wanted && (link::exists(&known.bridge) || !taken.contains(&known.subnet)) {
-            return Ok(known.clone());
-        }
-    }
     let seed = format!("{}\n{}\n{}", config.namespace, config.data.display(), wish.name);
     let digest = hex::encode(Sha256::digest(seed.as_bytes()));
     let bridge = format!(
@@ -326,6 +319,15 @@ fn state_of(
         firewall::BRIDGE_PREFIX,
         digest.get(..10).unwrap_or_default()
     );
+    let known: Option<NetworkState> = files::read_json(&path).map_err(NetworkError::io(&path))?;
+    // The name goes into rules of root's: it is the one that follows from the project, whatever a file on the disk says.
+    if let Some(known) = known.as_ref().filter(|known| known.bridge == bridge) {
+        let wanted = wish.subnet.is_none_or(|subnet| subnet == known.subnet);
+        // Our own bridge's route covers it when it is up; when it is not, another may have taken the block meanwhile.
+        if wanted && (link::exists(&known.bridge) || !taken.contains(&known.subnet)) {
+            return Ok(known.clone());
+        }
+    }
     let subnet = match wish.subnet {
         Some(subnet) => subnet,
         None => choose(&config.subnets, &seed, taken)?,

@@ -232,7 +232,7 @@ impl Runtime {
 
     /// Unmounts what a killed agent was looking at.
     fn clear_looks(&self) -> Result<(), RuntimeError> {
-        let folder = self.config.run.join("look");
+        let folder = self.config.look("");
         let Ok(entries) = std::fs::read_dir(&folder) else {
             return Ok(());
         };

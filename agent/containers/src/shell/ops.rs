@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::beneath::Held;
 use crate::blueprint::{Blueprint, Connection, MountPlan};
 use crate::config::RuntimeConfig;
 use crate::containerd::{Containerd, Record, TaskIo, TaskState};
@@ -243,7 +244,7 @@ impl Ops {
             },
             _ => None,
         };
-        let look = self.config.run.join("look").join(&blueprint.id);
+        let look = self.config.look(&blueprint.id);
         let rootfs = Rootfs::mount(&look, mounts)?;
         let passwd = rootfs.read_text("etc/passwd")?;
         let group = rootfs.read_text("etc/group")?;
@@ -253,17 +254,14 @@ impl Ops {
             expected: "a number, or a name the image knows",
             got: error.to_string(),
         })?;
-        let volumes = volumes(blueprint, &rootfs)?;
+        let sources = sources(blueprint, &rootfs, &self.config)?;
         drop(rootfs);
-        for plan in &blueprint.mounts {
-            make_source(plan)?;
-        }
         let files = site::write(&self.config, blueprint, &self.networks)?;
         Ok(Site {
             namespace: self.client.namespace().to_owned(),
             user,
             files,
-            volumes,
+            sources,
             network_of,
         })
     }
@@ -363,48 +361,69 @@ fn record(blueprint: &Blueprint, digest: &str, spec: Vec<u8>) -> Record {
     }
 }
 
-/// Makes volumes that are not there yet; gives the folder to mount for each target.
-fn volumes(blueprint: &Blueprint, rootfs: &Rootfs) -> Result<BTreeMap<String, PathBuf>, RuntimeError> {
+/// Makes volumes and folders that are not there yet; gives what to mount for each target.
+fn sources(
+    blueprint: &Blueprint,
+    rootfs: &Rootfs,
+    config: &RuntimeConfig,
+) -> Result<BTreeMap<String, Held>, RuntimeError> {
+    let data = config.data.as_path();
     let mut all = BTreeMap::new();
-    for plan in &blueprint.mounts {
-        let MountPlan::Volume {
-            folder,
-            subpath,
-            target,
-            copy,
-            ..
-        } = plan
-        else {
-            continue;
-        };
-        let inside = target.trim_start_matches('/');
-        rootfs.fill_volume(folder, copy.then_some(inside))?;
-        let source = match subpath {
-            Some(subpath) => {
-                let inner = folder.join(subpath);
-                std::fs::create_dir_all(&inner)
-                    .map_err(RuntimeError::io(&inner, "making a folder of a volume"))?;
-                inner
+    for (number, plan) in blueprint.mounts.iter().enumerate() {
+        let stage = config.look(&format!("{}.{number}", blueprint.id));
+        let (target, held) = match plan {
+            MountPlan::Volume {
+                folder,
+                subpath,
+                target,
+                copy,
+                ..
+            } => {
+                let inside = target.trim_start_matches('/');
+                rootfs.fill_volume(folder, copy.then_some(inside))?;
+                let name = folder.strip_prefix(data).unwrap_or(folder);
+                let path = name.join(subpath.as_deref().unwrap_or_default());
+                let held = Held::below(data, &path, subpath.is_some(), &stage);
+                (
+                    target,
+                    held.map_err(RuntimeError::io(folder, "mounting a volume"))?,
+                )
             }
-            None => folder.clone(),
+            MountPlan::Bind {
+                source,
+                project: Some(folder),
+                target,
+                create,
+                ..
+            } => {
+                let held = Held::below(folder, source, *create, &stage);
+                (
+                    target,
+                    held.map_err(RuntimeError::io(source, "mounting a path of the project"))?,
+                )
+            }
+            MountPlan::Bind {
+                source,
+                target,
+                create,
+                ..
+            } => (target, absolute(source, *create)?),
+            MountPlan::Tmpfs { .. } | MountPlan::File { .. } => continue,
         };
-        all.insert(target.clone(), source);
+        all.insert(target.clone(), held);
     }
     Ok(all)
 }
 
-fn make_source(plan: &MountPlan) -> Result<(), RuntimeError> {
-    let MountPlan::Bind { source, create, .. } = plan else {
-        return Ok(());
-    };
-    if source.exists() {
-        return Ok(());
+fn absolute(source: &Path, create: bool) -> Result<Held, RuntimeError> {
+    if !source.exists() {
+        if !create {
+            let error = std::io::Error::from(std::io::ErrorKind::NotFound);
+            return Err(RuntimeError::io(source, "mounting a path of the host")(error));
+        }
+        std::fs::create_dir_all(source).map_err(RuntimeError::io(source, "making a folder to mount"))?;
     }
-    if !create {
-        let error = std::io::Error::from(std::io::ErrorKind::NotFound);
-        return Err(RuntimeError::io(source, "mounting a path of the host")(error));
-    }
-    std::fs::create_dir_all(source).map_err(RuntimeError::io(source, "making a folder to mount"))
+    Ok(Held::absolute(source))
 }
 
 /// The network namespace of a process.

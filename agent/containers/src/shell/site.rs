@@ -47,7 +47,8 @@ pub(super) fn write(
         all.push(SiteFile {
             source,
             target: format!("/etc/{name}"),
-            read_only: false,
+            // G14: they lie in the guest's memory, which a container that writes to them without end would fill.
+            read_only: true,
         });
     }
     for plan in &blueprint.mounts {

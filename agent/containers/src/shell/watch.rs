@@ -7,6 +7,7 @@ use crate::blueprint::Blueprint;
 use crate::containerd::{ExitStatus, TaskState};
 use crate::error::RuntimeError;
 use crate::files;
+use crate::logs;
 use crate::spec;
 
 use super::Ops;
@@ -41,6 +42,7 @@ pub(super) async fn ended(ops: &Ops, id: &str, pid: u32) -> End {
             Err(_) => {}
         }
     };
+    logs::finished(ops.log_folder(id)).await;
     End {
         code,
         oom: code == 128 + SIGKILL && killed_by_memory(&spec::cgroup_path(ops.client.namespace(), id)),

@@ -17,6 +17,7 @@ use oci_spec::runtime::{
     SpecBuilder,
 };
 
+use crate::beneath::Held;
 use crate::blueprint::{Blueprint, Connection};
 use crate::error::RuntimeError;
 use user::ResolvedUser;
@@ -46,15 +47,15 @@ const READ_ONLY: [&str; 5] = [
 ];
 
 /// What a spec needs that only exists at the time of the start.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Site {
     /// Namespace in containerd, part of the cgroup's path.
     pub(crate) namespace: String,
     pub(crate) user: ResolvedUser,
     /// Files made for this container, by target.
     pub(crate) files: Vec<SiteFile>,
-    /// Folders of volumes, by target.
-    pub(crate) volumes: BTreeMap<String, PathBuf>,
+    /// What volumes and paths are mounted from, by target; held until the container is made.
+    pub(crate) sources: BTreeMap<String, Held>,
     /// Process whose network this container lives in.
     pub(crate) network_of: Option<u32>,
 }

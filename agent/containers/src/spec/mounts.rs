@@ -107,23 +107,17 @@ fn planned(plan: &MountPlan, site: &Site) -> Result<Option<Mount>, OciSpecError>
     let access = |read_only: bool| if read_only { "ro" } else { "rw" };
     match plan {
         MountPlan::Bind {
-            source,
             target,
             read_only,
             recursive,
             ..
         } => {
             let bind = if *recursive { "rbind" } else { "bind" };
-            mount(target, "bind", source, &[bind, "rprivate", access(*read_only)]).map(Some)
+            held(site, target, bind, access(*read_only))
         }
         MountPlan::Volume {
             target, read_only, ..
-        } => match site.volumes.get(target) {
-            Some(folder) => {
-                mount(target, "bind", folder, &["rbind", "rprivate", access(*read_only)]).map(Some)
-            }
-            None => Ok(None),
-        },
+        } => held(site, target, "rbind", access(*read_only)),
         MountPlan::Tmpfs {
             target,
             read_only,
@@ -136,6 +130,13 @@ fn planned(plan: &MountPlan, site: &Site) -> Result<Option<Mount>, OciSpecError>
         // It is among the site's files, where its bytes are.
         MountPlan::File { .. } => Ok(None),
     }
+}
+
+fn held(site: &Site, target: &str, bind: &str, access: &str) -> Result<Option<Mount>, OciSpecError> {
+    let source = site.sources.get(target);
+    source
+        .map(|source| mount(target, "bind", source.path(), &[bind, "rprivate", access]))
+        .transpose()
 }
 
 fn file_mount(file: &SiteFile) -> Result<Mount, OciSpecError> {

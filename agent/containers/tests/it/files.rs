@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 
-use compose_file::{FileMode, FileMount, FileSource, Mount, MountSource, Tmpfs};
+use compose_file::{EnvFile, EnvFormat, FileMode, FileMount, FileSource, Mount, MountSource, Tmpfs};
 
 use crate::lab::{Scene, exited, lines, project, service};
 
@@ -44,6 +44,7 @@ async fn a_volume_starts_with_the_images_files_and_outlives_its_container() {
     let running = scene.up(&named).await.unwrap();
     exited(&running, "second").await;
     let lines = lines(&running, "second").await;
+    assert!(lines.len() > 2, "{lines:?}");
     assert_eq!(lines[..3], ["added", "more", "seed"]);
     assert!(lines.contains(&"read-only".to_owned()), "{lines:?}");
     drop(running);
@@ -139,5 +140,104 @@ async fn secrets_have_their_owner_and_mode_and_are_not_on_the_data_disk() {
         .await
         .unwrap();
     assert!(!folder.exists());
+    scene.down().await;
+}
+
+fn inside(name: &str, subpath: &str) -> Mount {
+    Mount {
+        source: MountSource::Volume {
+            name: Some(name.parse().unwrap()),
+            no_copy: false,
+            subpath: Some(subpath.to_owned()),
+        },
+        ..volume(Some(name), "/inner")
+    }
+}
+
+fn bind(path: &str, target: &str) -> Mount {
+    Mount {
+        source: MountSource::Bind {
+            path: path.to_owned(),
+            create: true,
+            recursive: true,
+        },
+        ..volume(None, target)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g14_no_container_is_led_to_files_of_the_guest_by_another() {
+    let scene = Scene::new().await;
+    let secret = scene.folder.path().join("guest");
+    std::fs::create_dir(&secret).unwrap();
+    std::fs::write(secret.join("key"), "SECRET=stolen\n").unwrap();
+    let to = secret.display();
+    let mut thief = service(&format!(
+        "ln -s {to} /data/conf; ln -s {to} /mine/b; ln -s {to} /mine/x"
+    ));
+    thief.mounts = vec![volume(Some("data"), "/data"), bind("./data", "/mine")];
+    let mut all = project([("thief", thief)]);
+    all.volumes.insert("data".parse().unwrap(), Default::default());
+    let running = scene.up(&all).await.unwrap();
+    assert_eq!(exited(&running, "thief").await.exit_code, Some(0));
+    drop(running);
+    assert!(
+        scene.folder.path().join("data/b/key").exists(),
+        "the links are there"
+    );
+
+    let look = "cat /inner/key; echo ${SECRET:-none}";
+    let with = |mounts: Vec<Mount>| {
+        let mut victim = service(look);
+        victim.mounts = mounts;
+        victim
+    };
+    let mut variables = with(vec![]);
+    variables.env_file = vec![EnvFile {
+        path: "data/x/key".to_owned(),
+        required: true,
+        format: EnvFormat::Compose,
+    }];
+    let cases = [
+        ("subpath", with(vec![inside("data", "conf")])),
+        ("deeper", with(vec![inside("data", "conf/new")])),
+        ("bind", with(vec![bind("./data/b", "/inner")])),
+        ("missing", with(vec![bind("./data/b/new", "/inner")])),
+        ("variables", variables),
+    ];
+    for (name, victim) in cases {
+        all.services.clear();
+        all.services.insert("victim".parse().unwrap(), victim);
+        let error = scene.up(&all).await.unwrap_err();
+        let text = format!("{error} {:?}", error);
+        assert!(text.contains("expected no link on the way"), "{name}: {text}");
+    }
+    assert!(!secret.join("new").exists());
+    // A folder of its own in the same volume is mounted as before.
+    let mut honest = service("echo kept > /inner/file; cat /inner/file");
+    honest.mounts = vec![inside("data", "own/deep"), bind("./fresh/deep", "/mine")];
+    all.services.clear();
+    all.services.insert("honest".parse().unwrap(), honest);
+    let running = scene.up(&all).await.unwrap();
+    assert_eq!(exited(&running, "honest").await.exit_code, Some(0));
+    assert_eq!(lines(&running, "honest").await, ["kept"]);
+    assert!(scene.folder.path().join("fresh/deep").is_dir());
+    drop(running);
+    scene.down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g14_names_of_the_guest_cannot_be_filled_by_a_container() {
+    let scene = Scene::new().await;
+    let script = "for file in hosts hostname resolv.conf; do (echo x >> /etc/$file) 2> /dev/null && echo $file; done; grep -c . /etc/hosts";
+    let running = scene.up(&project([("one", service(script))])).await.unwrap();
+    assert_eq!(exited(&running, "one").await.exit_code, Some(0));
+    let seen = lines(&running, "one").await;
+    assert_eq!(seen.len(), 1, "{seen:?}");
+    assert!(
+        seen[0].parse::<u32>().unwrap() > 1,
+        "its own name is in it: {seen:?}"
+    );
+    drop(running);
     scene.down().await;
 }

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use compose_file::{Network, NetworkAttachment, NetworkMode, PortMapping, Protocol, Service};
@@ -182,5 +183,135 @@ async fn network_modes_share_or_do_without() {
     assert_eq!(beside[..2], ["web", "web"], "{beside:?}");
     assert_eq!(lines(&running, "host").await.last().unwrap(), "web");
     running.stop(Some(Duration::from_millis(100))).await.unwrap();
+    scene.down().await;
+}
+
+fn ip(words: &str) {
+    let done = Command::new("ip")
+        .args(words.split_whitespace())
+        .output()
+        .unwrap();
+    assert!(
+        done.status.success(),
+        "ip {words}: {}",
+        String::from_utf8_lossy(&done.stderr)
+    );
+}
+
+/// Another machine beside this one: a network namespace, with this machine as its router.
+struct Neighbour(String);
+
+impl Neighbour {
+    fn new() -> Self {
+        let name = format!("kdn{}", std::process::id());
+        let neighbour = Self(name.clone());
+        let net = 200 + std::process::id() % 50;
+        ip(&format!("netns add {name}"));
+        ip(&format!("link add {name} type veth peer name eth0 netns {name}"));
+        ip(&format!("addr add 198.18.{net}.1/30 dev {name}"));
+        ip(&format!("link set {name} up"));
+        ip(&format!("-n {name} addr add 198.18.{net}.2/30 dev eth0"));
+        ip(&format!("-n {name} link set eth0 up"));
+        ip(&format!("-n {name} route add default via 198.18.{net}.1"));
+        neighbour
+    }
+
+    /// What an HTTP server answers it, empty when nothing comes.
+    fn get(&self, address: &str, port: u16) -> String {
+        let script = format!(
+            "printf 'GET / HTTP/1.0\\r\\n\\r\\n' | busybox timeout 3 busybox nc -w 2 {address} {port}"
+        );
+        let done = Command::new("ip")
+            .args(["netns", "exec", &self.0, "sh", "-c", &script])
+            .output()
+            .unwrap();
+        String::from_utf8_lossy(&done.stdout).into_owned()
+    }
+
+    fn gateway(&self) -> String {
+        format!("198.18.{}.1", 200 + std::process::id() % 50)
+    }
+}
+
+impl Drop for Neighbour {
+    fn drop(&mut self) {
+        let _ = Command::new("ip").args(["link", "del", &self.0]).status();
+        let _ = Command::new("ip").args(["netns", "del", &self.0]).status();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g15_a_neighbour_reaches_published_ports_and_nothing_else() {
+    let scene = Scene::new().await;
+    let neighbour = Neighbour::new();
+    let (open, local) = (free_port(), free_port());
+    let mut web = http("echo published");
+    publish(&mut web, open, 80);
+    let mut inner = http("echo for loopback");
+    inner.ports.push(PortMapping {
+        host_ip: Some(Ipv4Addr::LOCALHOST),
+        host: local,
+        container: 80,
+        protocol: Protocol::Tcp,
+    });
+    let hidden = http("echo hidden");
+    let running = scene
+        .up(&project([("web", web), ("inner", inner), ("hidden", hidden)]))
+        .await
+        .unwrap();
+    assert!(get(Ipv4Addr::LOCALHOST, open).contains("published"));
+    assert!(get(Ipv4Addr::LOCALHOST, local).contains("for loopback"));
+    // The neighbour's packets come this way at all.
+    assert!(neighbour.get(&neighbour.gateway(), open).contains("published"));
+    for service in ["web", "inner", "hidden"] {
+        let address = *one(&running.containers(), service)
+            .addresses
+            .get("default")
+            .unwrap();
+        assert!(get(address, 80).contains("200 OK"), "{service} serves");
+        assert_eq!(neighbour.get(&address.to_string(), 80), "", "{service}");
+    }
+    assert_eq!(neighbour.get(&neighbour.gateway(), local), "");
+    drop(running);
+    scene.down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g15_an_internal_network_reaches_nothing_of_the_guest_but_its_resolver() {
+    let scene = Scene::new().await;
+    let listener = TcpListener::bind(("0.0.0.0", 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let _ = stream.and_then(|mut stream| stream.write_all(b"reached\n"));
+        }
+    });
+    let script = format!(
+        "gateway=$(awk '/^nameserver/ {{print $2}}' /etc/resolv.conf); nc -w 2 $gateway {port} < /dev/null; \
+         nslookup -type=a $HOSTNAME > /dev/null && echo resolver; nslookup -type=a leak.example.com | grep -o NXDOMAIN"
+    );
+    let mut inside = service(&script);
+    inside.hostname = Some("inside".parse().unwrap());
+    let mut all = project([("inside", inside.clone()), ("outside", inside)]);
+    all.networks.insert(
+        "shut".parse().unwrap(),
+        Network {
+            internal: true,
+            ..Network::default()
+        },
+    );
+    let shut = all.services.get_mut("inside").unwrap();
+    shut.networks.clear();
+    shut.networks
+        .insert("shut".parse().unwrap(), NetworkAttachment::default());
+    let running = scene.up(&all).await.unwrap();
+    exited(&running, "inside").await;
+    exited(&running, "outside").await;
+    let seen = lines(&running, "inside").await;
+    assert!(!seen.contains(&"reached".to_owned()), "{seen:?}");
+    assert!(seen.contains(&"NXDOMAIN".to_owned()), "{seen:?}");
+    let open = lines(&running, "outside").await;
+    assert!(open.contains(&"reached".to_owned()), "{open:?}");
+    drop(running);
     scene.down().await;
 }

@@ -1,5 +1,6 @@
 //! The folder of one instance: what is known of it, its seed, the document its host hands it, its logs and its data.
 
+use super::folders;
 use crate::exit::Refused;
 use anvil_tests::Description;
 use anyhow::{Context, Result, bail};
@@ -272,7 +273,7 @@ impl Instance {
         let Some(_lock) = self.lock()? else {
             return Err(Refused("it still runs: `kedge stop` first".to_owned()).into());
         };
-        fs::remove_dir_all(&self.folder).with_context(|| format!("remove {}", self.folder.display()))
+        folders::remove(&self.folder)
     }
 }
 

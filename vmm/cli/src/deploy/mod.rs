@@ -5,6 +5,7 @@ mod app_compose;
 mod chain;
 mod control;
 mod environment;
+mod folders;
 mod images;
 mod instance;
 mod login;

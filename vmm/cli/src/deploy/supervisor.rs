@@ -1,7 +1,7 @@
 //! The supervisor of one instance: a background process that is its host. It holds a software TD, a private containerd, and the
 //! guest's own programs; when it goes, they go. What is in the folder is enough to start again.
 
-use super::instance::Instance;
+use super::{folders, instance::Instance};
 use crate::output::Output;
 use anvil_tests::{
     OS_IMAGE,
@@ -61,7 +61,7 @@ pub(super) async fn restart(state: &Path, instance: &Instance, output: &Output) 
     // What the last boot left would be taken for this one's.
     let run = instance.paths().run().to_owned();
     if run.exists() {
-        fs::remove_dir_all(&run).with_context(|| run.display().to_string())?;
+        folders::remove(&run)?;
     }
     instance.make()?;
     let log = OpenOptions::new()

@@ -15,6 +15,8 @@ const TTL: u32 = 2;
 pub(crate) struct Client {
     /// Networks whose names it sees.
     pub(crate) networks: BTreeSet<String>,
+    /// Whether it is on a network with a way out.
+    pub(crate) external: bool,
     /// Resolvers of its own for other names; the host's when empty.
     pub(crate) upstreams: Vec<IpAddr>,
 }
@@ -72,7 +74,7 @@ impl Zone {
             .trim_end_matches('.')
             .to_ascii_lowercase();
         if question.query_class() != DNSClass::IN {
-            return Decision::Forward(client.upstreams.clone());
+            return forward(client, &query);
         }
         if question.query_type() == RecordType::PTR
             && let Some(address) = reverse(&name)
@@ -88,7 +90,7 @@ impl Zone {
             let ours = !name.contains('.') && !name.is_empty();
             return match ours {
                 true => reply(&query, ResponseCode::NXDomain, vec![]),
-                false => Decision::Forward(client.upstreams.clone()),
+                false => forward(client, &query),
             };
         }
         let wanted = matches!(question.query_type(), RecordType::A | RecordType::ANY);
@@ -160,6 +162,15 @@ pub(super) fn nameservers(text: &str) -> Vec<SocketAddr> {
         .collect()
 }
 
+// G15: a name can carry anything out of a network that has no other way out.
+fn forward(client: &Client, query: &Message) -> Decision {
+    if client.external {
+        Decision::Forward(client.upstreams.clone())
+    } else {
+        reply(query, ResponseCode::NXDomain, vec![])
+    }
+}
+
 fn reverse(name: &str) -> Option<Ipv4Addr> {
     let digits = name.strip_suffix(".in-addr.arpa")?;
     let octets: Vec<&str> = digits.split('.').rev().collect();
@@ -193,6 +204,7 @@ mod tests {
         zone.add("back", "db", DB);
         let front = Client {
             networks: ["front".to_owned()].into(),
+            external: true,
             upstreams: vec![],
         };
         zone.clients.insert(WEB, front);
@@ -244,6 +256,22 @@ mod tests {
             ask(&zone, WEB, "example.com.", RecordType::A),
             Decision::Forward(vec![])
         );
+    }
+
+    #[test]
+    fn g15_a_client_without_a_way_out_has_no_name_carried_out() {
+        let mut zone = zone();
+        let inside = Client {
+            networks: ["back".to_owned()].into(),
+            external: false,
+            upstreams: vec![IpAddr::V4(WEB)],
+        };
+        zone.clients.insert(DB, inside);
+        for kind in [RecordType::A, RecordType::TXT, RecordType::PTR] {
+            let got = answer(ask(&zone, DB, "stolen.example.com.", kind));
+            assert_eq!(got, (ResponseCode::NXDomain, vec![]));
+        }
+        assert_eq!(answer(ask(&zone, DB, "db.", RecordType::A)).1, [RData::A(A(DB))]);
     }
 
     proptest::proptest! {
