@@ -70,7 +70,7 @@ bench: install-demo ## Figures of docs/benchmarks.md, written to target/bench.js
 bench-scale: install-test ## A bridge beside 1,000, 10,000 and 100,000 registered apps
 	cargo bench -p authority-bridge --bench scale
 
-mutants: install-test ## Breaks rules of the bridge one at a time; a test must notice each (an hour)
+mutants: install-test ## Breaks rules of the bridge one at a time; a test must notice each (a quarter of an hour)
 	authority-bridge/tools/mutants
 
 fuzz: ## Every fuzz target for FUZZ_SECONDS each

@@ -9,7 +9,6 @@ use crate::{
 };
 use async_trait::async_trait;
 use kms_client::{Described, Guest, KmsPool, LeafOrder, PoolError};
-use kms_wire::ProblemCode;
 use std::sync::Arc;
 use td_quote::Td;
 
@@ -49,15 +48,13 @@ impl CertificateIssuer for KmsCertificates {
 
 fn refusal(error: &PoolError) -> IssueError {
     let reason = chain(error);
-    let code = error
-        .request_error()
-        .and_then(|error| error.problem())
-        .map(|problem| problem.code);
-    match (error, code) {
-        (PoolError::Denied { .. }, Some(ProblemCode::Malformed | ProblemCode::TooLarge)) => {
+    match error {
+        PoolError::Denied { .. } => IssueError::Denied { reason },
+        PoolError::NoAnswer { failures }
+            if !failures.is_empty() && failures.iter().all(|failure| failure.error.malformed()) =>
+        {
             IssueError::Malformed { reason }
         }
-        (PoolError::Denied { .. }, _) => IssueError::Denied { reason },
         _ => IssueError::Unavailable { reason },
     }
 }

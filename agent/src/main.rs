@@ -11,6 +11,9 @@ fn main() -> ExitCode {
         .install_default()
         .is_err()
     {
+        eprintln!(
+            "kedge-agent: another provider of cryptography is set in this process: this is a fault of the program"
+        );
         return ExitCode::FAILURE;
     }
     execute(cli)

@@ -8,6 +8,7 @@ use crate::agent::Agent;
 use answers::ControlError;
 use axum::{
     Json, Router,
+    extract::rejection::QueryRejection,
     extract::{Query, State},
     http::{StatusCode, header},
     response::{IntoResponse, Response},
@@ -65,7 +66,11 @@ struct Stop {
     timeout_s: Option<u64>,
 }
 
-async fn stop(State(agent): State<Arc<Agent>>, Query(asked): Query<Stop>) -> Result<Response, ControlError> {
+async fn stop(
+    State(agent): State<Arc<Agent>>,
+    asked: Result<Query<Stop>, QueryRejection>,
+) -> Result<Response, ControlError> {
+    let Query(asked) = asked.map_err(|error| ControlError::Query(error.body_text()))?;
     agent.set_stopped(true).map_err(ControlError::Mark)?;
     let seconds = asked
         .timeout_s

@@ -54,7 +54,8 @@ pub struct NoIssuer;
 #[async_trait]
 impl CertificateIssuer for NoIssuer {
     async fn issue(&self, _order: CertificateOrder) -> Result<Vec<String>, IssueError> {
-        Err(IssueError::Unavailable {
+        // Asking again would change nothing: a client that tries until it is answered would never end.
+        Err(IssueError::Denied {
             reason: "expected a KMS, got an instance that runs without one: set key_provider to \"kms\" in \
                      app-compose.json"
                 .to_owned(),

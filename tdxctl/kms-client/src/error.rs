@@ -141,9 +141,23 @@ impl RequestError {
         }
     }
 
-    /// True when the KMS looked at this guest and said no: no other node of it would say otherwise.
+    /// True when the KMS looked at this guest and said no: no other node of it would say otherwise. A node that does not
+    /// understand a request, or does not hold what it asks for, may be an older one among newer.
     pub const fn denied(&self) -> bool {
-        matches!(self, Self::Refused { problem, .. } if decided(problem.code))
+        matches!(
+            self,
+            Self::Refused { problem, .. }
+                if matches!(problem.code, ProblemCode::AttestationFailed | ProblemCode::Denied)
+        )
+    }
+
+    /// True when the KMS did not understand what was asked, or found it too long.
+    pub const fn malformed(&self) -> bool {
+        matches!(
+            self,
+            Self::Refused { problem, .. }
+                if matches!(problem.code, ProblemCode::Malformed | ProblemCode::TooLarge)
+        )
     }
 
     /// True when no node was asked: the fault is this guest's.
@@ -179,7 +193,7 @@ impl RequestError {
     }
 }
 
-/// True for the codes that say the KMS looked and said no.
+/// True for the codes that asking the same node again does not change.
 const fn decided(code: ProblemCode) -> bool {
     matches!(
         code,
@@ -198,7 +212,7 @@ const fn advice(code: ProblemCode) -> &'static str {
             "the check that failed is numbered in docs/security.md; repair what it names"
         }
         ProblemCode::Denied => "only the owner of the contract that gave the reason can change it",
-        ProblemCode::NotFound => "ask for an epoch this node has",
+        ProblemCode::NotFound => "ask for an epoch this node has, or a node that has this one",
         ProblemCode::StaleChallenge => "ask again; a challenge is good once, for a minute",
         ProblemCode::RateLimited | ProblemCode::Busy => "ask again later",
         ProblemCode::ChainUnavailable | ProblemCode::ChainStale | ProblemCode::ChainDisagreement => {

@@ -1,7 +1,7 @@
 //! The guest's side of the KMS protocol: who the KMS is, what is shown to it, what is believed of its answer.
 //!
 //! Refuses any KMS but the pinned one, at the TLS connection, at the challenge and again at the signature; there is no first
-//! use that is trusted.
+//! use that is trusted. A local key provider ([`request_local_keys`]) is another thing: proven only where the app pins one.
 #![forbid(unsafe_code)]
 
 mod answer;

@@ -51,8 +51,6 @@ pub struct LocalKeys {
     pub secrets: AppSecrets,
     /// Identity of the provider; empty when it shows no quote.
     pub provider_id: Vec<u8>,
-    /// Whether that identity was verified.
-    pub verified: bool,
 }
 
 /// Why a local provider gave no keys.
@@ -156,12 +154,11 @@ pub async fn request_local_keys(options: &LocalOptions, td: &dyn Td) -> Result<L
             seconds: options.timeout.as_secs(),
         })??;
     let answer: LocalAnswer = serde_json::from_slice(&answer).map_err(|error| malformed("JSON", &error))?;
-    let (provider_id, verified) = provider(&answer, options)?;
+    let provider_id = provider(&answer, options)?;
     let root = EpochRoot::from_secret(KeyEpoch::FIRST, key.open(&answer.encrypted_key)?);
     Ok(LocalKeys {
         secrets: EpochKeys::derive(root)?.app_keys(&options.app_id, &options.instance_id)?,
         provider_id,
-        verified,
     })
 }
 
@@ -182,8 +179,8 @@ async fn exchange(address: &str, frame: &[u8]) -> Result<Vec<u8>, LocalError> {
     Ok(json)
 }
 
-/// Who answered, and whether that is proven.
-fn provider(answer: &LocalAnswer, options: &LocalOptions) -> Result<(Vec<u8>, bool), LocalError> {
+/// Who answered: proven where a provider is pinned, a claim otherwise.
+fn provider(answer: &LocalAnswer, options: &LocalOptions) -> Result<Vec<u8>, LocalError> {
     let stranger = |actual: String| LocalError::Identity {
         expected: hex::encode(&options.pinned),
         actual,
@@ -194,7 +191,7 @@ fn provider(answer: &LocalAnswer, options: &LocalOptions) -> Result<(Vec<u8>, bo
         return if is_pinned {
             Err(stranger("one that shows no quote".to_owned()))
         } else {
-            Ok((Vec::new(), false))
+            Ok(Vec::new())
         };
     }
     let (id, shown) = match enclave(&answer.provider_quote) {
@@ -211,7 +208,7 @@ fn provider(answer: &LocalAnswer, options: &LocalOptions) -> Result<(Vec<u8>, bo
         });
     }
     if !is_pinned {
-        return Ok((id, false));
+        return Ok(id);
     }
     // G3: a quote that nobody signed can carry any identity, the pinned one too.
     verify_td(
@@ -224,7 +221,7 @@ fn provider(answer: &LocalAnswer, options: &LocalOptions) -> Result<(Vec<u8>, bo
     if id != options.pinned {
         return Err(stranger(hex::encode(id)));
     }
-    Ok((id, true))
+    Ok(id)
 }
 
 /// MRENCLAVE and report data of an SGX quote (Intel SGX DCAP quote library, quote 3: a header of 48 bytes, then the report body,

@@ -91,6 +91,10 @@ pub fn run(document: &[u8], effects: &mut dyn Effects) -> Result<HandOver, Setup
                 "NO KEY PROVIDER: keys are fresh at every boot, and nothing this app stores outlives this one"
                     .to_owned()
             }
+            BootMode::Local if document.manifest.compose().key_provider_id.is_empty() => format!(
+                "from {} {}, NOT PROVEN: the app pins no provider, so this is whoever the host started",
+                keys.provider.name, keys.provider.id
+            ),
             _ => format!("from {} {}", keys.provider.name, keys.provider.id),
         };
         Ok((keys, message))

@@ -8,7 +8,6 @@ use crate::{
 };
 use kms_types::{EventLogEntry, MAX_EVENT_PAYLOAD};
 use serde_json::json;
-use std::fs;
 use td_quote::MAX_EVENT_NAME;
 
 pub(crate) fn quote(arguments: &Quote) -> Result<Outcome, Failure> {
@@ -17,7 +16,7 @@ pub(crate) fn quote(arguments: &Quote) -> Result<Outcome, Failure> {
     let text = match &arguments.out {
         None => hex::encode(&quote),
         Some(path) => {
-            fs::write(path, &quote).map_err(|error| Failure::could_not_ask(&error))?;
+            guest_files::write_private(path, &quote).map_err(|error| Failure::could_not_ask(&error))?;
             format!("{}: {} bytes", path.display(), quote.len())
         }
     };

@@ -76,7 +76,15 @@ fn process_keys(fields: &Fields<'_>, service: &mut Service) {
         .collect();
     service.init = fields.flag("init").unwrap_or(false);
     service.tty = fields.flag("tty").unwrap_or(false);
-    service.stdin_open = fields.flag("stdin_open").unwrap_or(false);
+    if let Some(cursor) = fields.take("stdin_open") {
+        service.stdin_open = cursor.flag().unwrap_or(false);
+        if service.stdin_open && !service.tty {
+            cursor.clash(
+                "`tty: true` beside it",
+                "nobody is attached to a container; leave it out, or give it a terminal",
+            );
+        }
+    }
 }
 
 fn identity_keys(fields: &Fields<'_>, service: &mut Service) {

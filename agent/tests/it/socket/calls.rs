@@ -96,7 +96,7 @@ async fn without_a_kms_the_second_signature_is_empty_and_certificates_cannot_be_
         .await;
     assert_eq!(signed["signature_chain"][2], "");
     let error = instance
-        .refused("GetTlsKey", json!({}), 503, "kms_unavailable")
+        .refused("GetTlsKey", json!({}), 403, "denied")
         .await;
     assert!(error.contains("key_provider"), "{error}");
 }

@@ -1,7 +1,7 @@
 //! The agent's control socket.
 
 use super::instance::Instance;
-use crate::exit::Unreachable;
+use crate::exit::{Refused, Unreachable};
 use anyhow::{Context, Result};
 use reqwest::{Client, Response};
 use serde_json::Value;
@@ -59,10 +59,7 @@ pub(super) async fn stream(instance: &Instance, path: &str) -> Result<Response> 
     if answer.status().is_success() {
         return Ok(answer);
     }
-    read(Ok(answer)).await.map(|_| unreachable())?
-}
-
-fn unreachable() -> Result<Response> {
+    read(Ok(answer)).await?;
     Err(silent().into())
 }
 
@@ -85,5 +82,9 @@ async fn read(answer: reqwest::Result<Response>) -> Result<Value> {
         return Ok(value);
     }
     let detail = value.get("detail").and_then(Value::as_str).unwrap_or_default();
-    Err(Unreachable(format!("the agent answers {status}: {detail}")).into())
+    let said = format!("the agent answers {status}: {detail}");
+    if status.is_client_error() {
+        return Err(Refused(said).into());
+    }
+    Err(Unreachable(said).into())
 }
