@@ -95,9 +95,7 @@ async fn without_a_kms_the_second_signature_is_empty_and_certificates_cannot_be_
         .call("Sign", json!({ "algorithm": "ed25519", "data": "00" }))
         .await;
     assert_eq!(signed["signature_chain"][2], "");
-    let error = instance
-        .refused("GetTlsKey", json!({}), 403, "denied")
-        .await;
+    let error = instance.refused("GetTlsKey", json!({}), 403, "denied").await;
     assert!(error.contains("key_provider"), "{error}");
 }
 
