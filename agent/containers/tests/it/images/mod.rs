@@ -101,7 +101,9 @@ impl Scene {
     }
 
     async fn run(&self, image: &ReadyImage, command: &str) -> String {
-        let args = ["run", "--rm", &image.reference, "once", "sh", "-c", command];
+        // runc keeps one list of names for all containerds of the machine.
+        let id = format!("once-{}", std::process::id());
+        let args = ["run", "--rm", &image.reference, &id, "sh", "-c", command];
         self.containerd.ctr(NAMESPACE, &args).await.unwrap()
     }
 
