@@ -98,6 +98,9 @@ const GUARDED: &[(Capability, &[&str])] = &[
     (Capability::Perfmon, &["perf_event_open"]),
 ];
 
+/// Address families no container opens: AF_ALG (38), an interface to the kernel's ciphers with a record of escapes, and AF_VSOCK
+/// (40), which reaches the host past every network and packet rule. Numbers of the kernel's include/linux/socket.h.
+const FAMILIES: [u64; 2] = [38, 40];
 const EPERM: u32 = 1;
 const ENOSYS: u32 = 38;
 /// Flags of `clone` that make a namespace.
@@ -117,7 +120,7 @@ pub(super) fn profile(held: &CapabilitySet) -> Result<LinuxSeccomp, OciSpecError
             names.extend(calls.iter().map(|name| (*name).to_owned()));
         }
     }
-    let mut rules = vec![deny(names, EPERM, None)?];
+    let mut rules = vec![deny(names, EPERM, None)?, deny_families()?];
     if !held.contains(Capability::SysAdmin) {
         rules.push(deny(vec!["clone".to_owned()], EPERM, Some(NAMESPACE_FLAGS))?);
         // Its flags are in memory, out of a filter's sight; libraries fall back to clone when it is missing.
@@ -154,9 +157,45 @@ fn deny(names: Vec<String>, error: u32, any_of_flags: Option<u64>) -> Result<Lin
     rule.args(arguments).build()
 }
 
+// G15: a host answers at AF_VSOCK whatever networks a container is on.
+fn deny_families() -> Result<LinuxSyscall, OciSpecError> {
+    let is = |family: &u64| {
+        let argument = LinuxSeccompArgBuilder::default().index(0_usize).value(*family);
+        argument.op(LinuxSeccompOperator::ScmpCmpEq).build()
+    };
+    // runc joins arguments of one index by OR.
+    LinuxSyscallBuilder::default()
+        .names(vec!["socket".to_owned()])
+        .action(LinuxSeccompAction::ScmpActErrno)
+        .errno_ret(EPERM)
+        .args(FAMILIES.iter().map(is).collect::<Result<Vec<_>, _>>()?)
+        .build()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn g15_no_socket_leads_past_the_networks() {
+        for held in [CapabilitySet::docker(), CapabilitySet::host()] {
+            let profile = profile(&held).unwrap();
+            let rules = profile.syscalls().as_ref().unwrap();
+            let rule = rules
+                .iter()
+                .find(|rule| rule.names() == &["socket".to_owned()])
+                .unwrap();
+            assert_eq!(rule.action(), LinuxSeccompAction::ScmpActErrno);
+            let families: Vec<u64> = rule
+                .args()
+                .as_ref()
+                .unwrap()
+                .iter()
+                .map(|one| one.value())
+                .collect();
+            assert_eq!(families, [38, 40]);
+        }
+    }
 
     fn denied(held: &CapabilitySet) -> Vec<String> {
         let profile = profile(held).unwrap();
