@@ -66,6 +66,8 @@ impl Record {
 struct Health {
     headers: Record,
     evidence: Record,
+    /// When it last gave evidence that proves nothing.
+    false_at: Option<Instant>,
     /// Its chain is not the agreed one.
     dispute: Option<String>,
     lies: u64,
@@ -150,6 +152,11 @@ impl Member {
         }
     }
 
+    /// Whether it gave evidence that proved nothing a short while ago.
+    pub(crate) fn is_avoided(&self) -> bool {
+        self.health().false_at.is_some_and(|at| at.elapsed() < AFTER_LIE)
+    }
+
     /// Evidence that does not come.
     pub(crate) fn owes_evidence(&self, text: String) {
         self.health().evidence.failed(Some(text), Duration::ZERO);
@@ -169,6 +176,7 @@ impl Member {
         tracing::warn!(endpoint = self.name(), %fault, "an endpoint gives false evidence");
         let mut health = self.health();
         health.lies += 1;
+        health.false_at = Some(Instant::now());
         let text = format!("{}: {fault}", self.name());
         health.evidence.failed(Some(text), AFTER_LIE);
     }

@@ -35,7 +35,10 @@ impl EvidencePool {
     fn order(&self) -> Vec<usize> {
         let mut order = self.members.best_first();
         if let Some(first) = self.first {
-            order.retain(|index| *index != first);
+            // Whoever gave false evidence could win every race against slow ones with the same lie, and leave no answer.
+            let is_honest =
+                |index: &usize| self.members.get(*index).is_none_or(|member| !member.is_avoided());
+            order.retain(|index| *index != first && is_honest(index));
             order.insert(0, first);
         }
         order
