@@ -2,11 +2,13 @@
 //! or an error object on standard output. An answer of another form is refused.
 
 use std::ffi::OsStr;
+use std::iter;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use super::NetworkError;
 use super::program::{run, words};
@@ -30,6 +32,19 @@ pub(crate) struct Attachment {
     pub(crate) default_route: bool,
     pub(crate) mtu: Option<u32>,
     pub(crate) ports: Vec<PublishedPort>,
+}
+
+impl Attachment {
+    /// Hardware address, the same at each start: neighbours remember for up to a minute which one an address has.
+    fn mac(&self) -> String {
+        let digest = Sha256::digest(format!("{}\n{}", self.bridge, self.container).as_bytes());
+        let bytes = digest.iter().take(5).map(|byte| format!("{byte:02x}"));
+        // 02: for one machine, locally administered (IEEE 802, 8.2).
+        iter::once("02".to_owned())
+            .chain(bytes)
+            .collect::<Vec<_>>()
+            .join(":")
+    }
 }
 
 /// A port of the host that leads to one of the container.
@@ -155,10 +170,10 @@ impl Plugins {
         config: &Value,
     ) -> Result<Value, NetworkError> {
         let program = self.folder.join(plugin);
-        let args = match attachment.address {
-            Some(address) => format!("IgnoreUnknown=1;IP={address}"),
-            None => "IgnoreUnknown=1".to_owned(),
-        };
+        let mut args = format!("IgnoreUnknown=1;MAC={}", attachment.mac());
+        if let Some(address) = attachment.address {
+            args.push_str(&format!(";IP={address}"));
+        }
         let environment = [
             ("CNI_COMMAND", OsStr::new(command)),
             ("CNI_CONTAINERID", OsStr::new(&attachment.container)),

@@ -80,6 +80,8 @@ pub(crate) struct Networks {
     mtu: Option<u32>,
     networks: BTreeMap<String, Network>,
     live: Mutex<BTreeMap<String, (Wishes, Vec<Joined>)>>,
+    /// Addresses containers had last, by container and network.
+    had: Mutex<BTreeMap<(String, String), Ipv4Addr>>,
 }
 
 impl Networks {
@@ -112,6 +114,7 @@ impl Networks {
             mtu,
             networks,
             live: Mutex::default(),
+            had: Mutex::default(),
         };
         Ok(this)
     }
@@ -157,7 +160,7 @@ impl Networks {
         self.save(container, &joined)?;
         for index in 0..joined.len() {
             let Some(one) = joined.get_mut(index) else { break };
-            one.address = Some(self.plugins.add(&one.attachment, netns).await?);
+            one.address = Some(self.add(&one.attachment, netns).await?);
             let gateway = one.attachment.subnet.gateway();
             self.dns
                 .listen(gateway)
@@ -170,6 +173,39 @@ impl Networks {
         self.save(container, &joined)?;
         self.publish(container, Some((wishes.clone(), joined.clone())));
         Ok(joined)
+    }
+
+    /// Makes an interface, with the address the container had before if it can still be had: whoever is just connecting to a
+    /// service that is started again would otherwise wait for an address nobody answers at, for up to a minute.
+    async fn add(&self, attachment: &Attachment, netns: &Path) -> Result<Ipv4Addr, NetworkError> {
+        let key = (attachment.container.clone(), attachment.network.clone());
+        let had = |address| {
+            let mut had = self.had.lock().unwrap_or_else(PoisonError::into_inner);
+            match address {
+                Some(address) => had.insert(key.clone(), address),
+                None => had.get(&key).copied(),
+            }
+        };
+        let before = had(None).filter(|address| attachment.subnet.contains(*address));
+        let address = match before {
+            Some(_) if attachment.address.is_none() => {
+                let again = Attachment {
+                    address: before,
+                    ..attachment.clone()
+                };
+                match self.plugins.add(&again, netns).await {
+                    Ok(address) => address,
+                    Err(error) => {
+                        tracing::debug!(container = attachment.container, %error, "another address");
+                        self.plugins.delete(&again, Some(netns)).await?;
+                        self.plugins.add(attachment, netns).await?
+                    }
+                }
+            }
+            _ => self.plugins.add(attachment, netns).await?,
+        };
+        had(Some(address));
+        Ok(address)
     }
 
     /// Takes over a running container's interfaces from its file.
