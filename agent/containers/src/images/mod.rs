@@ -9,6 +9,7 @@
 //! when the disk's free space falls under a reserve. Inodes are not counted.
 
 pub mod auth;
+mod ballast;
 mod config;
 pub mod credentials;
 mod error;

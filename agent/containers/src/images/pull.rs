@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use compose_file::{ImageDigest, ImageRef};
 use sha2::{Digest, Sha256};
 
+use super::ballast::Ballast;
 use super::config::{PullPolicy, RegistryConfig};
 use super::error::ImageError;
 use super::fetch::{Fetch, heavier, of_source};
@@ -57,12 +58,16 @@ impl Pull<'_> {
             store: &leased,
             ..*self
         };
-        let result = this.fetch().await;
+        let ballast = Ballast::default();
+        let result = this.fetch(&ballast).await;
         // What is there stays for the next try, unless it is what fills the disk.
         match &result {
             Ok(_) => leased.release(false).await?,
             Err(ImageError::NoSpace { .. }) => {
-                let _ = leased.release(true).await;
+                ballast.drop_all();
+                if let Err(error) = leased.release(true).await {
+                    tracing::warn!(image = %self.image, %error, "what was pulled of it still fills the disk");
+                }
             }
             Err(_) => {}
         }
@@ -91,7 +96,8 @@ impl Pull<'_> {
         let Some(chain) = documents.parsed.chain_id() else {
             return Ok(None);
         };
-        let unpack = self.unpack(&[]);
+        let ballast = Ballast::default();
+        let unpack = self.unpack(&[], &ballast);
         Ok(unpack
             .has(chain)
             .await?
@@ -120,7 +126,7 @@ impl Pull<'_> {
         }
     }
 
-    async fn fetch(&self) -> Result<ReadyImage, ImageError> {
+    async fn fetch(&self, ballast: &Ballast) -> Result<ReadyImage, ImageError> {
         let registries = Registries::new(self.config)?;
         let sources = sources(self.image.registry(), self.config)?;
         let documents = self.fetch_documents(&registries, &sources).await?;
@@ -130,6 +136,7 @@ impl Pull<'_> {
         let folders = self.store.folders(self.snapshotter).await?;
         let missing = self.missing(&documents).await?;
         self.room(&folders, &missing)?;
+        ballast.hold(&folders);
         self.put_documents(&documents).await?;
         let fetch = Fetch {
             store: self.store,
@@ -139,7 +146,7 @@ impl Pull<'_> {
             progress: self.progress,
         };
         fetch.all(missing).await?;
-        let unpack = self.unpack(&folders);
+        let unpack = self.unpack(&folders, ballast);
         let chain = unpack.all(&documents.layers, &documents.parsed.layers).await?;
         let chain = chain.ok_or_else(|| self.nesting())?;
         let reference = format!("containerd.io/gc.ref.snapshot.{}", self.snapshotter);
@@ -389,11 +396,12 @@ impl Pull<'_> {
         Ok(())
     }
 
-    fn unpack<'b>(&'b self, folders: &'b [std::path::PathBuf]) -> Unpack<'b> {
+    fn unpack<'b>(&'b self, folders: &'b [std::path::PathBuf], ballast: &'b Ballast) -> Unpack<'b> {
         Unpack {
             store: self.store,
             snapshotter: self.snapshotter,
             folders,
+            ballast,
             reserve: self.config.limits.reserve,
             progress: self.progress,
         }

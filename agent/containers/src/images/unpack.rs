@@ -18,6 +18,7 @@ use tonic::Code;
 use tonic::transport::Channel;
 
 use super::ImageEvent;
+use super::ballast::Ballast;
 use super::error::ImageError;
 use super::manifest::{Descriptor, chain_ids};
 use super::store::{Store, call, unique, wire};
@@ -32,6 +33,7 @@ pub(crate) struct Unpack<'a> {
     pub(crate) store: &'a Store,
     pub(crate) snapshotter: &'a str,
     pub(crate) folders: &'a [PathBuf],
+    pub(crate) ballast: &'a Ballast,
     pub(crate) reserve: u64,
     pub(crate) progress: &'a (dyn Fn(ImageEvent) + Send + Sync),
 }
@@ -111,6 +113,9 @@ impl Unpack<'_> {
             Err(error) => Err(error),
         };
         if !matches!(applied, Ok(true)) {
+            if matches!(applied, Err(ImageError::NoSpace { .. })) {
+                self.ballast.drop_all();
+            }
             // The first error is the one to report.
             let _ = self.remove(&key).await;
         }
