@@ -12,7 +12,7 @@ PROGRAMS := --bin authority-bridge --bin kedge --bin kedge-agent --bin kms-node 
 # cargo-nextest when it is there: faster, and one process a test. Plain `cargo test` runs the same tests.
 NEXTEST := $(shell command -v cargo-nextest >/dev/null 2>&1 && echo yes)
 
-.PHONY: help demo test test-rust test-contracts test-vectors check fmt clippy architecture deny advisories docs contracts contracts-check bench bench-scale mutants fuzz clean install-demo install-test
+.PHONY: help demo test test-rust test-contracts test-vectors check production fmt clippy architecture deny advisories docs contracts contracts-check bench bench-scale mutants fuzz clean install-demo install-test
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,7 +36,11 @@ test-rust: install-test
 	cargo build --workspace $(PROGRAMS)
 	if [ "$(NEXTEST)" = yes ]; then cargo nextest run --workspace; else cargo test --workspace; fi
 
-check: install-test fmt clippy docs architecture deny contracts-check ## Formatting, lints, documentation, architecture, licences, committed contract artifacts
+check: install-test fmt clippy docs architecture production deny contracts-check ## Formatting, lints, documentation, architecture, licences, committed contract artifacts
+
+# A production image has no way to a software TD: this build of the client is tested on its own.
+production:
+	cargo test --quiet --package td-quote --no-default-features --lib
 
 fmt:
 	cargo fmt --all --check

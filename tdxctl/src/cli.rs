@@ -55,7 +55,7 @@ pub(crate) enum Command {
 /// Which TD.
 #[derive(Debug, Args)]
 pub(crate) struct Td {
-    /// `tsm` for the kernel's (configfs-tsm), `socket:PATH` for a simulated one.
+    /// `tsm` for the kernel's (configfs-tsm), `socket:PATH` or `port:NAME` for a simulated one.
     #[arg(long, value_name = "TD", default_value = "tsm", env = "KEDGE_TD")]
     pub(crate) td: String,
 }
@@ -83,7 +83,7 @@ pub(crate) struct Extend {
 
 #[derive(Debug, Args)]
 pub(crate) struct EventLog {
-    /// `tsm` for the kernel's (configfs-tsm), `socket:PATH` for a simulated one; `tsm` when absent.
+    /// `tsm` for the kernel's (configfs-tsm), `socket:PATH` or `port:NAME` for a simulated one; `tsm` when absent.
     #[arg(long, value_name = "TD", env = "KEDGE_TD")]
     pub(crate) td: Option<String>,
     /// The log of firmware and kernel instead, from this file; the kernel's own when no file is named. It is replayed to RTMR0
@@ -219,7 +219,7 @@ pub(crate) struct Sealing {
 /// How `seal` and `unseal` ask a KMS; as `request-keys`.
 #[derive(Debug, Args)]
 pub(crate) struct KmsSource {
-    /// `tsm` for the kernel's (configfs-tsm), `socket:PATH` for a simulated one; `tsm` when absent.
+    /// `tsm` for the kernel's (configfs-tsm), `socket:PATH` or `port:NAME` for a simulated one; `tsm` when absent.
     #[arg(long, value_name = "TD", env = "KEDGE_TD")]
     pub(crate) td: Option<String>,
     /// Identity document of the KMS.

@@ -185,7 +185,9 @@ impl From<td_quote::TdError> for Failure {
     fn from(error: td_quote::TdError) -> Self {
         let advice = error.advice();
         match error {
-            td_quote::TdError::Spec { .. } => Self::usage(error).advise(advice),
+            td_quote::TdError::Spec { .. } | td_quote::TdError::HardwareOnly { .. } => {
+                Self::usage(error).advise(advice)
+            }
             error => Self::could_not_ask(&error).advise(advice),
         }
     }

@@ -5,7 +5,7 @@ use crate::{SoftTd, SoftTdError};
 use kms_types::Blob;
 use std::{
     fs,
-    io::{self, BufReader},
+    io::{self, BufRead, BufReader},
     os::unix::{
         fs::{FileTypeExt, PermissionsExt},
         net::{UnixListener, UnixStream},
@@ -131,6 +131,7 @@ fn converse(stream: &UnixStream, td: &SoftTd, path: &Path) -> Result<(), TdError
     })?;
     let (mut reader, mut writer) = (BufReader::new(stream), stream);
     loop {
+        idle(&mut reader, path)?;
         let answer = match receive::<Request>(&mut reader, path) {
             Ok(None) => return Ok(()),
             Ok(Some(request)) => answer(td, request).unwrap_or_else(|error| refusal(&error)),
@@ -141,6 +142,22 @@ fn converse(stream: &UnixStream, td: &SoftTd, path: &Path) -> Result<(), TdError
             }
         };
         send(&mut writer, path, &answer)?;
+    }
+}
+
+/// Returns when a message has begun or the client is gone. Only a message that has begun has a time to end: a VM holds its ports open.
+fn idle(reader: &mut impl BufRead, path: &Path) -> Result<(), TdError> {
+    loop {
+        match reader.fill_buf() {
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {}
+            Err(source) => {
+                return Err(TdError::Io {
+                    path: path.display().to_string(),
+                    source,
+                });
+            }
+            Ok(_) => return Ok(()),
+        }
     }
 }
 

@@ -33,8 +33,14 @@ pub enum TdError {
         #[source]
         source: io::Error,
     },
-    /// `open` was given something else than its two forms.
-    #[error("TD: expected \"tsm\" or \"socket:PATH\", got {actual:?}")]
+    /// A simulated TD was named to a build that speaks to hardware only.
+    #[error("TD: expected \"tsm\", since this build speaks to TDX hardware only, got {actual:?}")]
+    HardwareOnly {
+        /// What came.
+        actual: String,
+    },
+    /// `open` was given something else than its forms.
+    #[error("TD: expected \"tsm\", \"socket:PATH\" or \"port:NAME\", got {actual:?}")]
     Spec {
         /// What came.
         actual: String,
@@ -156,7 +162,10 @@ impl TdError {
             Self::Io { .. } => {
                 "check --td: tsm needs a TDX guest kernel with configfs-tsm, socket:PATH a simulated TD that runs"
             }
-            Self::Spec { .. } => "give --td tsm, or --td socket:PATH",
+            Self::Spec { .. } => "give --td tsm, --td socket:PATH, or in a development VM --td port:NAME",
+            Self::HardwareOnly { .. } => {
+                "boot the development image for a software TD; a production image has no way to one"
+            }
             Self::TooLong { .. } | Self::Empty { .. } | Self::Payload(_) | Self::TooManyEvents { .. } => {
                 "stay within the bounds that verifiers have"
             }
