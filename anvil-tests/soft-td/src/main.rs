@@ -48,6 +48,9 @@ enum Command {
         /// Boot file (JSON): measurement, MRCONFIGID, quote version, events
         #[arg(long)]
         boot: PathBuf,
+        /// End when the process that started this one ends, however that ends
+        #[arg(long)]
+        with_parent: bool,
     },
 }
 
@@ -55,7 +58,19 @@ enum Command {
 async fn main() -> Result<()> {
     match Arguments::parse().command {
         Command::Pcs { state, listen } => run_pcs(&state, listen).await,
-        Command::Td { state, socket, boot } => run_td(&state, &socket, &boot).await,
+        Command::Td {
+            state,
+            socket,
+            boot,
+            with_parent,
+        } => {
+            if with_parent {
+                // From now on; a parent that is gone already has left its pipe closed, which the ready line meets.
+                rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
+                    .context("death signal of the parent")?;
+            }
+            run_td(&state, &socket, &boot).await
+        }
     }
 }
 

@@ -1,0 +1,210 @@
+//! An OS image as a VM is started from: a folder with `image.json` and the four files it names. Refuses files of another size, and
+//! on request of another hash; names that lead out of the folder; and descriptions it does not know.
+
+use crate::RunnerError;
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::{Read, copy},
+    path::{Path, PathBuf},
+};
+
+/// Bytes of `image.json`.
+pub const MAX_IMAGE_JSON: u64 = 1 << 20;
+const FORMAT: &str = "kedge/image/v1";
+/// Bytes of a command line: what x86 kernels take.
+const MAX_COMMAND_LINE: usize = 2047;
+
+/// A part of an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ImageFile {
+    /// Firmware.
+    Firmware,
+    /// Kernel.
+    Kernel,
+    /// First file system of the kernel.
+    Initrd,
+    /// Root file system with its hash tree.
+    Rootfs,
+}
+
+impl ImageFile {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Firmware, Self::Kernel, Self::Initrd, Self::Rootfs];
+
+    /// Name in `image.json`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Firmware => "firmware",
+            Self::Kernel => "kernel",
+            Self::Initrd => "initrd",
+            Self::Rootfs => "rootfs",
+        }
+    }
+}
+
+/// An image.
+#[derive(Debug, Clone)]
+pub struct Image {
+    folder: PathBuf,
+    description: Description,
+}
+
+/// What `image.json` says that a runner needs; it says more.
+#[derive(Debug, Clone, Deserialize)]
+struct Description {
+    format: String,
+    flavour: String,
+    command_line: String,
+    files: BTreeMap<String, Entry>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct Entry {
+    file: String,
+    size: u64,
+    sha256: String,
+}
+
+fn fault(what: impl Into<String>, expected: impl ToString, actual: impl ToString) -> RunnerError {
+    RunnerError::Image {
+        what: what.into(),
+        expected: expected.to_string(),
+        actual: actual.to_string(),
+    }
+}
+
+impl Image {
+    /// Reads the description and looks at the sizes of the files.
+    ///
+    /// # Errors
+    /// When the description is none, or a file is missing or of another size.
+    pub fn open(folder: &Path) -> Result<Self, RunnerError> {
+        let path = folder.join("image.json");
+        let mut text = Vec::new();
+        File::open(&path)
+            .and_then(|file| file.take(MAX_IMAGE_JSON + 1).read_to_end(&mut text))
+            .map_err(RunnerError::io(&path))?;
+        let description = parse(&text)?;
+        let image = Self {
+            folder: std::fs::canonicalize(folder).map_err(RunnerError::io(folder))?,
+            description,
+        };
+        for part in ImageFile::ALL {
+            let (path, entry) = (image.path(part)?, image.entry(part)?);
+            let actual = std::fs::metadata(&path).map_err(RunnerError::io(&path))?.len();
+            if actual != entry.size {
+                return Err(fault(part.name(), format!("{} bytes", entry.size), actual));
+            }
+        }
+        Ok(image)
+    }
+
+    /// Compares the files with their hashes.
+    ///
+    /// # Errors
+    /// When one differs or cannot be read.
+    pub fn check(&self) -> Result<(), RunnerError> {
+        for part in ImageFile::ALL {
+            let path = self.path(part)?;
+            let mut hash = Sha256::new();
+            let mut file = File::open(&path).map_err(RunnerError::io(&path))?;
+            copy(&mut file, &mut hash).map_err(RunnerError::io(&path))?;
+            let (actual, entry) = (hex::encode(hash.finalize()), self.entry(part)?);
+            if actual != entry.sha256 {
+                return Err(fault(part.name(), format!("SHA-256 {}", entry.sha256), actual));
+            }
+        }
+        Ok(())
+    }
+
+    /// Where a part is.
+    ///
+    /// # Errors
+    /// When the description does not name it.
+    pub fn path(&self, part: ImageFile) -> Result<PathBuf, RunnerError> {
+        Ok(self.folder.join(&self.entry(part)?.file))
+    }
+
+    /// The measured command line; nothing may be added to it.
+    pub fn command_line(&self) -> &str {
+        &self.description.command_line
+    }
+
+    /// Whether the image can speak to a software TD.
+    pub fn is_development(&self) -> bool {
+        self.description.flavour == "development"
+    }
+
+    fn entry(&self, part: ImageFile) -> Result<&Entry, RunnerError> {
+        self.description
+            .files
+            .get(part.name())
+            .ok_or_else(|| fault("image.json", format!("a file {:?}", part.name()), "none"))
+    }
+}
+
+fn parse(text: &[u8]) -> Result<Description, RunnerError> {
+    if text.len() as u64 > MAX_IMAGE_JSON {
+        return Err(fault(
+            "image.json",
+            format!("at most {MAX_IMAGE_JSON} bytes"),
+            "more",
+        ));
+    }
+    let description: Description = serde_json::from_slice(text)
+        .map_err(|error| fault("image.json", "the description of an image", error))?;
+    if description.format != FORMAT {
+        let actual: String = description.format.chars().take(64).collect();
+        return Err(fault("image.json: format", FORMAT, actual));
+    }
+    let line = &description.command_line;
+    if line.len() > MAX_COMMAND_LINE || line.bytes().any(|byte| !(b' '..=b'~').contains(&byte)) {
+        let expected = format!("at most {MAX_COMMAND_LINE} printable characters");
+        return Err(fault(
+            "image.json: command_line",
+            expected,
+            format!("{} bytes", line.len()),
+        ));
+    }
+    for entry in description.files.values() {
+        let mut parts = Path::new(&entry.file).components();
+        let plain = matches!(parts.next(), Some(std::path::Component::Normal(_))) && parts.next().is_none();
+        if !plain {
+            let actual: String = entry.file.chars().take(64).collect();
+            return Err(fault(
+                "image.json: files",
+                "names inside the folder",
+                format!("{actual:?}"),
+            ));
+        }
+    }
+    Ok(description)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_name_that_leads_out_of_the_folder_is_refused() {
+        for name in ["../kernel", "/kernel", "a/b", "..", "."] {
+            let text = format!(
+                r#"{{"format":"{FORMAT}","flavour":"x","command_line":"quiet","files":{{"kernel":{{"file":"{name}","size":1,"sha256":""}}}}}}"#
+            );
+            let error = parse(text.as_bytes()).unwrap_err().to_string();
+            assert!(error.contains("names inside the folder"), "{name}: {error}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_a_description_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..512)) {
+            let _ = parse(&bytes);
+        }
+    }
+}
