@@ -21,6 +21,8 @@ use std::{
 use toml::{Table, Value};
 
 /// Longest wait for a node to answer.
+/// What the node is called: from this machine, and from a VM on QEMU's user network.
+const NAMES: [&str; 3] = ["127.0.0.1", "localhost", "10.0.2.2"];
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How a node is started.
@@ -331,7 +333,7 @@ fn configuration(
         (
             "server",
             "names",
-            Value::Array(vec![text("127.0.0.1".to_owned()), text("localhost".to_owned())]),
+            Value::Array(NAMES.iter().map(|name| text((*name).to_owned())).collect()),
         ),
         (
             "chain",
