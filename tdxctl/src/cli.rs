@@ -279,6 +279,9 @@ pub(crate) struct Setup {
     /// Folder that outlives a boot.
     #[arg(long, value_name = "DIR", default_value = "/var/lib/kedge")]
     pub(crate) data: PathBuf,
+    /// Keep data on the disk with this serial, encrypted and mounted at --data; without it --data is a plain folder, NOT encrypted.
+    #[arg(long, value_name = "SERIAL")]
+    pub(crate) data_disk: Option<String>,
     /// Say what a boot would find, and touch nothing.
     #[arg(long)]
     pub(crate) check: bool,

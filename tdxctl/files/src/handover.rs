@@ -74,6 +74,9 @@ pub struct Storage {
     pub encrypted: bool,
     /// Where it is.
     pub path: PathBuf,
+    /// Boots that opened it, this one counted; where the backend counts them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<u64>,
 }
 
 /// A backend of the storage stage.

@@ -60,6 +60,7 @@ impl DirectoryStorage {
         Ok(Storage {
             kind: StorageKind::Directory,
             encrypted: false,
+            generation: None,
             path: self.path.clone(),
         })
     }

@@ -2,7 +2,7 @@
 
 use crate::{
     BootKeys, DirectoryStorage, Effects, HostDocument, KeyRequest, Machine, Platform, Stage, StageError,
-    StorageRequest, directory::inside, error::chain, measure,
+    StorageBackend, StorageRequest, directory::inside, error::chain, measure,
 };
 use guest_files::{
     FileError, GuestKeys, GuestPaths, HandOver, KeyProviderInfo, KmsAccess, Progress, StageState, Storage,
@@ -43,6 +43,8 @@ pub struct GuestOptions {
     pub retry: RetryPolicy,
     /// Version of the OS image.
     pub os_version: Option<String>,
+    /// Where data is kept.
+    pub storage: StorageBackend,
 }
 
 /// This machine.
@@ -457,7 +459,12 @@ impl Effects for Guest {
         } else {
             self.options.paths.data().to_owned()
         };
-        let storage = DirectoryStorage::new(&folder).open(request)?;
+        let storage = match &self.options.storage {
+            StorageBackend::Luks2 { serial } if !request.ephemeral => {
+                crate::disk::open(serial, &folder, self.options.paths.run(), request)?
+            }
+            _ => DirectoryStorage::new(&folder).open(request)?,
+        };
         self.storage = Some(folder);
         Ok(storage)
     }

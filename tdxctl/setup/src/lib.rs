@@ -7,6 +7,7 @@
 
 mod boot;
 mod directory;
+mod disk;
 mod document;
 mod effects;
 mod env;
@@ -23,6 +24,7 @@ mod storage;
 
 pub use boot::{Stage, run};
 pub use directory::DirectoryStorage;
+pub use disk::StorageBackend;
 pub use document::{ChainFacts, EncryptedEnv, HostDocument, MAX_DOCUMENT};
 pub use effects::{BootKeys, Effects, KeyRequest, Machine, Platform, StorageRequest};
 pub use error::{FailureKind, SetupError, StageError};

@@ -8,7 +8,9 @@ use crate::{
     table::{list, table},
 };
 use guest_files::{GuestPaths, HandOver, Progress, StageState};
-use guest_setup::{FailureKind, Finding, Guest, GuestOptions, HostDocument, Inspection, Reporter};
+use guest_setup::{
+    FailureKind, Finding, Guest, GuestOptions, HostDocument, Inspection, Reporter, StorageBackend,
+};
 use kms_client::RetryPolicy;
 use serde_json::{Value, json};
 use std::{io::Write, time::Duration};
@@ -39,6 +41,12 @@ fn boot(arguments: &Setup, json: bool, handle: Handle) -> Result<Outcome, Failur
             rounds: arguments.rounds,
         },
         os_version: os_version(),
+        storage: match &arguments.data_disk {
+            Some(serial) => StorageBackend::Luks2 {
+                serial: serial.clone(),
+            },
+            None => StorageBackend::Directory,
+        },
     };
     if arguments.check {
         return Ok(found(&guest_setup::inspect(document, &options, &handle)));

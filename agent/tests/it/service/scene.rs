@@ -121,6 +121,7 @@ impl Prepared {
                     kind: StorageKind::Directory,
                     encrypted: false,
                     path: paths.data().to_owned(),
+                    generation: None,
                 },
                 env_version: None,
                 registries: Registries::default(),

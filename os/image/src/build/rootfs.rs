@@ -40,6 +40,11 @@ pub(super) fn assemble(tree: &mut Tree, inputs: &Inputs<'_>) -> Result<(), Build
         inputs.flavour.as_str()
     );
     tree.file("usr/lib/os-release", 0o644, release)?;
+    tree.file(
+        "etc/kedge-os-version",
+        0o644,
+        format!("{}\n", inputs.recipe.version),
+    )?;
     for program in PROGRAMS {
         let path = inputs.programs.join(program);
         tree.file(

@@ -40,6 +40,7 @@ fn handover() -> HandOver {
             kind: StorageKind::Directory,
             encrypted: false,
             path: "/data".into(),
+            generation: None,
         },
         env_version: Some(7),
         registries: Registries::default(),

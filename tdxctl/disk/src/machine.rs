@@ -1,0 +1,77 @@
+//! What a disk is and what is to be done with it, from its first bytes alone: no I/O. The order of writes of a first boot
+//! (formatting marker, header and file system, ready marker) makes every place a power cut can hit one of these cases.
+
+use crate::DiskError;
+use crate::layout::{LEAST, SECTOR};
+use crate::marker::{Marker, MarkerKey, State};
+
+/// The beginning of a disk.
+pub struct Beginning<'a> {
+    /// Both markers' sectors.
+    pub markers: &'a [[u8; SECTOR]; 2],
+    /// The header's bytes.
+    pub header: &'a [u8],
+    /// Bytes of the disk.
+    pub size: u64,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Plan {
+    /// Format it: it is empty, or formatting was cut short before anything was stored.
+    Format {
+        /// Number of the next marker, and the slot it goes to.
+        sequence: u64,
+    },
+    /// Open it with the header this marker names.
+    Open(Marker),
+}
+
+/// Slot of the marker with this number: they take turns, so the older one stays whole while the newer is written.
+#[must_use]
+pub const fn slot(sequence: u64) -> usize {
+    (sequence % 2) as usize
+}
+
+/// Decides.
+///
+/// # Errors
+/// When the disk is too small, or neither empty nor this instance's.
+pub fn plan(beginning: &Beginning<'_>, key: &MarkerKey) -> Result<Plan, DiskError> {
+    if beginning.size < LEAST {
+        return Err(DiskError::Small {
+            expected: LEAST,
+            actual: beginning.size,
+        });
+    }
+    let newest = beginning
+        .markers
+        .iter()
+        .filter_map(|sector| key.open(sector))
+        .max_by_key(|marker| marker.sequence);
+    let zero = |bytes: &[u8]| bytes.iter().all(|byte| *byte == 0);
+    match newest {
+        Some(Marker {
+            state: State::Formatting,
+            sequence,
+            ..
+        }) => Ok(Plan::Format {
+            sequence: sequence.saturating_add(1),
+        }),
+        Some(marker) if beginning.size < marker.size => Err(DiskError::Small {
+            expected: marker.size,
+            actual: beginning.size,
+        }),
+        Some(marker) => Ok(Plan::Open(marker)),
+        // G4: a disk that is not zero may hold somebody's data; one that is zero has nothing to lose.
+        None if beginning.markers.iter().all(|sector| zero(sector)) && zero(beginning.header) => {
+            Ok(Plan::Format { sequence: 1 })
+        }
+        None if beginning.markers.iter().all(|sector| zero(sector)) => Err(DiskError::NotOurs {
+            actual: "data without a marker",
+        }),
+        None => Err(DiskError::NotOurs {
+            actual: "a marker of another app, instance or key, or a damaged one",
+        }),
+    }
+}

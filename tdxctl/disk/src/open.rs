@@ -1,0 +1,181 @@
+//! Opens a data disk: decides, formats if that is due, opens from the checked copy, counts the boot, mounts.
+
+use crate::block::Block;
+use crate::layout::{HEADER, HEADER_LEN, MARKERS};
+use crate::machine::{Beginning, Plan, plan, slot};
+use crate::marker::{Marker, MarkerKey, State};
+use crate::{DiskError, header, programs};
+use rustix::io::Errno;
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+use sha2::{Digest, Sha256};
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use tempfile::NamedTempFile;
+
+const NAME: &str = "kedge-data";
+const WIPE: usize = 1 << 20;
+/// Second block group of an ext4 of 4 KiB blocks: 8 blocks a byte of a bitmap of one block.
+const BACKUP: u64 = 4096 * 8 * 4096;
+
+/// A disk and where it is to be seen.
+#[derive(Debug, Clone)]
+pub struct DataDisk {
+    /// The block device.
+    pub device: PathBuf,
+    /// Where its file system is mounted.
+    pub target: PathBuf,
+    /// A folder in memory for the copy of the header.
+    pub memory: PathBuf,
+}
+
+/// An open disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Opened {
+    /// Boots that opened it, this one counted.
+    pub generation: u64,
+    /// It was formatted now.
+    pub new: bool,
+}
+
+impl DataDisk {
+    /// Opens and mounts the disk of the instance `markers` and `key` are of.
+    ///
+    /// # Errors
+    /// When it is not this instance's, its header was changed, or it cannot be used. Nothing on it was changed then, unless
+    /// formatting had begun.
+    pub fn open(&self, markers: &MarkerKey, key: &[u8; 64]) -> Result<Opened, DiskError> {
+        self.close()?;
+        let disk = Block::open(&self.device)?;
+        let beginning = Beginning {
+            markers: &[disk.read(MARKERS[0])?, disk.read(MARKERS[1])?],
+            header: &disk.read_vec(HEADER, HEADER_LEN)?,
+            size: disk.size()?,
+        };
+        let (marker, new) = match plan(&beginning, markers)? {
+            Plan::Format { sequence } => (self.format(&disk, markers, key, sequence, beginning.size)?, true),
+            Plan::Open(marker) => {
+                self.open_mapping(&disk, &marker, beginning.header, key)?;
+                (marker, false)
+            }
+        };
+        let next = Marker {
+            sequence: marker.sequence.saturating_add(1),
+            generation: marker.generation.saturating_add(1),
+            ..marker
+        };
+        write_marker(&disk, markers, &next)?;
+        self.mount()?;
+        Ok(Opened {
+            generation: next.generation,
+            new,
+        })
+    }
+
+    /// Takes away what a run of setup that was cut short left open.
+    fn close(&self) -> Result<(), DiskError> {
+        if !mapping().exists() {
+            return Ok(());
+        }
+        match unmount(&self.target, UnmountFlags::empty()) {
+            // It was open and not yet mounted.
+            Ok(()) | Err(Errno::INVAL) => programs::close(NAME),
+            Err(error) => Err(DiskError::io(&self.target)(error.into())),
+        }
+    }
+
+    fn format(
+        &self,
+        disk: &Block,
+        markers: &MarkerKey,
+        key: &[u8; 64],
+        sequence: u64,
+        size: u64,
+    ) -> Result<Marker, DiskError> {
+        let begun = Marker {
+            sequence,
+            state: State::Formatting,
+            generation: 0,
+            size,
+            header: [0; 32],
+        };
+        write_marker(disk, markers, &begun)?;
+        let copy = self.copy(&vec![0; HEADER_LEN])?;
+        programs::format(disk.path(), copy.path(), key)?;
+        let bytes = fs::read(copy.path()).map_err(DiskError::io(copy.path()))?;
+        header::check(&bytes)?;
+        programs::open(disk.path(), copy.path(), key, NAME)?;
+        let opened = Block::open(&mapping())?;
+        for at in read_by_mkfs(opened.size()?) {
+            opened.write(at, &vec![0; WIPE])?;
+        }
+        drop(opened);
+        programs::make_file_system(&mapping())?;
+        disk.write(HEADER, &bytes)?;
+        // Only now is there something to lose: until this sector is written the disk counts as empty.
+        let ready = Marker {
+            sequence: sequence.saturating_add(1),
+            state: State::Ready,
+            header: Sha256::digest(&bytes).into(),
+            ..begun
+        };
+        write_marker(disk, markers, &ready)?;
+        Ok(ready)
+    }
+
+    fn open_mapping(
+        &self,
+        disk: &Block,
+        marker: &Marker,
+        bytes: &[u8],
+        key: &[u8; 64],
+    ) -> Result<(), DiskError> {
+        // G4: the header is the host's to change; what is opened is the copy that was checked, never read again.
+        let actual: [u8; 32] = Sha256::digest(bytes).into();
+        if actual != marker.header {
+            // The field that differs tells more than a hash; a change the template allows is told by the hash.
+            header::check(bytes)?;
+            return Err(DiskError::NotOurs {
+                actual: "another header than the marker names",
+            });
+        }
+        header::check(bytes)?;
+        let copy = self.copy(bytes)?;
+        programs::open(disk.path(), copy.path(), key, NAME)
+    }
+
+    /// The header in memory, readable by this user alone.
+    fn copy(&self, bytes: &[u8]) -> Result<NamedTempFile, DiskError> {
+        let mut file = NamedTempFile::new_in(&self.memory).map_err(DiskError::io(&self.memory))?;
+        file.write_all(bytes)
+            .and_then(|()| file.flush())
+            .map_err(DiskError::io(&self.memory))?;
+        Ok(file)
+    }
+
+    fn mount(&self) -> Result<(), DiskError> {
+        let flags = MountFlags::NODEV | MountFlags::NOSUID | MountFlags::NOATIME;
+        mount(mapping(), &self.target, "ext4", flags, Some(c"errors=remount-ro"))
+            .map_err(|error| DiskError::io(&self.target)(error.into()))
+    }
+}
+
+fn mapping() -> PathBuf {
+    Path::new("/dev/mapper").join(NAME)
+}
+
+/// Places mke2fs reads before it wrote them: beginning and end, where other file systems have their signs, and the backup of the
+/// superblock in the second group. Tags of sectors that were never written do not hold, so they are written first; everything else
+/// it writes in whole blocks.
+fn read_by_mkfs(size: u64) -> impl Iterator<Item = u64> {
+    let wipe = WIPE as u64;
+    [0, BACKUP, size.saturating_sub(wipe) / wipe * wipe]
+        .into_iter()
+        .filter(move |at| at + wipe <= size)
+}
+
+fn write_marker(disk: &Block, key: &MarkerKey, marker: &Marker) -> Result<(), DiskError> {
+    let [even, odd] = MARKERS;
+    let at = if slot(marker.sequence) == 0 { even } else { odd };
+    disk.write(at, &key.seal(marker))
+}

@@ -1,0 +1,53 @@
+//! The encrypted disk as a backend of the storage stage, for guests in a VM.
+
+use crate::{StageError, StorageRequest};
+use guest_disk::{DataDisk, DiskError, by_serial, marker::MarkerKey};
+use guest_files::{Storage, StorageKind};
+use std::path::Path;
+
+/// Where an instance's data is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StorageBackend {
+    /// In a plain folder, not encrypted: the platform without a VM.
+    Directory,
+    /// On the disk with this serial, encrypted and authenticated.
+    Luks2 {
+        /// Its serial.
+        serial: String,
+    },
+}
+
+const REFUSED: &str =
+    "nothing on the disk was changed; give the instance its own disk, or an empty one to begin anew";
+const UNUSABLE: &str =
+    "attach the instance's disk (at least 128 MiB, not smaller than before) and start the VM again";
+
+/// Opens the disk and mounts it at `target`; `memory` is a folder of this boot.
+pub(crate) fn open(
+    serial: &str,
+    target: &Path,
+    memory: &Path,
+    request: &StorageRequest<'_>,
+) -> Result<Storage, StageError> {
+    let disk = DataDisk {
+        device: by_serial(serial).map_err(failed)?,
+        target: target.to_owned(),
+        memory: memory.to_owned(),
+    };
+    let markers = MarkerKey::new(request.key, &request.app_id, &request.instance_id);
+    let opened = disk.open(&markers, request.key).map_err(failed)?;
+    Ok(Storage {
+        kind: StorageKind::Luks2,
+        encrypted: true,
+        path: target.to_owned(),
+        generation: Some(opened.generation),
+    })
+}
+
+fn failed(error: DiskError) -> StageError {
+    let message = crate::error::chain(&error);
+    if error.is_refusal() {
+        return StageError::refused(message, REFUSED);
+    }
+    StageError::could_not_ask(message, UNUSABLE)
+}
