@@ -29,6 +29,22 @@ pub struct HeaderError {
     pub actual: String,
 }
 
+/// For tests and fuzzing.
+#[doc(hidden)]
+pub mod test_support {
+    use super::{METADATA, checksum};
+
+    /// Puts checksums that hold into both copies.
+    pub fn with_checksums(bytes: &mut [u8]) {
+        for copy in bytes.chunks_exact_mut(METADATA).take(2) {
+            let sum = checksum(copy);
+            for (to, from) in copy.iter_mut().skip(448).zip(sum) {
+                *to = from;
+            }
+        }
+    }
+}
+
 fn refuse<T>(field: &'static str, expected: impl ToString, actual: impl ToString) -> Result<T, HeaderError> {
     Err(HeaderError {
         field,
@@ -91,16 +107,7 @@ fn copy<'a>(bytes: &'a [u8], magic: &[u8; 6], offset: u64) -> Result<&'a str, He
     equal("subsystem", [0; 48].as_slice(), field(208, 48))?;
     equal("header offset", offset, number(256))?;
     equal("padding", [0; 184].as_slice(), field(264, 184))?;
-    let mut digest = Sha256::new();
-    digest.update(field(0, 448));
-    digest.update([0; 64]);
-    digest.update(bytes.get(512..).unwrap_or_default());
-    let mut checksum = [0; 64];
-    checksum
-        .iter_mut()
-        .zip(digest.finalize())
-        .for_each(|(to, from)| *to = from);
-    equal("checksum", checksum.as_slice(), field(448, 64))?;
+    equal("checksum", checksum(bytes).as_slice(), field(448, 64))?;
     if field(512, BINARY - 512).iter().any(|byte| *byte != 0) {
         return refuse("padding to 4096", "zeros", "other bytes");
     }
@@ -111,6 +118,19 @@ fn copy<'a>(bytes: &'a [u8], magic: &[u8; 6], offset: u64) -> Result<&'a str, He
         return refuse("end of the JSON area", "zeros", "other bytes");
     }
     std::str::from_utf8(text).or_else(|_| refuse("JSON", "UTF-8", "other bytes"))
+}
+
+/// Checksum of one copy, over the copy with zeros in its place.
+fn checksum(copy: &[u8]) -> [u8; 64] {
+    let mut digest = Sha256::new();
+    digest.update(copy.get(..448).unwrap_or_default());
+    digest.update([0; 64]);
+    digest.update(copy.get(512..).unwrap_or_default());
+    let mut sum = [0; 64];
+    sum.iter_mut()
+        .zip(digest.finalize())
+        .for_each(|(to, from)| *to = from);
+    sum
 }
 
 /// The JSON, of which no key may be missing, unknown or there twice.

@@ -72,7 +72,7 @@ pub fn run(document: &[u8], effects: &mut dyn Effects) -> Result<HandOver, Setup
         return Ok(handover);
     }
     stage(effects, Stage::Requirements, |effects| {
-        Ok(((), requirements::check(&document, &effects.machine(), false)?))
+        Ok(((), requirements::check(&document, &effects.machine())?))
     })?;
     stage(effects, Stage::Measure, |effects| {
         Ok(((), measure::measure(&document, effects)?))

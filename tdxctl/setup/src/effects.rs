@@ -60,6 +60,8 @@ pub struct Machine {
     pub platform: Platform,
     /// Version of the OS image; none where there is no image, as under sim-process.
     pub os_version: Option<String>,
+    /// Data that outlives a boot is kept encrypted.
+    pub encrypted: bool,
 }
 
 /// What gives the quotes.

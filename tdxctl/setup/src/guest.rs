@@ -97,6 +97,7 @@ impl Guest {
                 Platform::Simulated
             },
             os_version: options.os_version.clone(),
+            encrypted: options.storage != StorageBackend::Directory,
         }
     }
 

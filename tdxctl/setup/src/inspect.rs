@@ -76,7 +76,7 @@ fn of_document(
     options: &GuestOptions,
     runtime: &tokio::runtime::Handle,
 ) {
-    for (name, result) in requirements::each(document, &Guest::machine_of(options), false) {
+    for (name, result) in requirements::each(document, &Guest::machine_of(options)) {
         all.note(name, result);
     }
     all.note("init scripts", scripts(document, options));

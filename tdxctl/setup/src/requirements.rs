@@ -10,12 +10,8 @@ const ADVICE: &str =
     "run the app where its requirements hold, or change them; either is another compose hash";
 
 /// Checks the machine against the document.
-pub(crate) fn check(
-    document: &HostDocument,
-    machine: &Machine,
-    encrypted: bool,
-) -> Result<String, StageError> {
-    let all = each(document, machine, encrypted);
+pub(crate) fn check(document: &HostDocument, machine: &Machine) -> Result<String, StageError> {
+    let all = each(document, machine);
     if all.is_empty() {
         return Ok("none stated".to_owned());
     }
@@ -26,21 +22,21 @@ pub(crate) fn check(
 }
 
 /// Every requirement that is stated, with what was found.
-pub(crate) fn each(document: &HostDocument, machine: &Machine, encrypted: bool) -> Found {
+pub(crate) fn each(document: &HostDocument, machine: &Machine) -> Found {
     let mut all = Vec::new();
     if machine.platform == Platform::Tdx && keys::mode(document) != BootMode::None {
         // G4: the host reads and changes a plain folder, and with it what an app under real keys runs on.
-        let found = match encrypted {
+        let found = match machine.encrypted {
             true => Ok("an encrypted disk".to_owned()),
             false => Err(StageError::refused(
                 "storage: expected an encrypted disk, since this is real TDX and the app has lasting keys; got a plain folder of the host (check G4)",
-                "an encrypted disk is not built yet: use key_provider \"none\", whose folder ends with the boot, or a simulated machine",
+                "start setup with --data-disk, or use key_provider \"none\", whose folder ends with the boot",
             )),
         };
         all.push(("storage", found));
     }
     if let Some(requirements) = &document.manifest.compose().requirements {
-        stated(requirements, machine, encrypted, &mut all);
+        stated(requirements, machine, &mut all);
     }
     promised(document.manifest.compose(), &mut all);
     all
@@ -49,7 +45,7 @@ pub(crate) fn each(document: &HostDocument, machine: &Machine, encrypted: bool) 
 type Found = Vec<(&'static str, Result<String, StageError>)>;
 
 /// What stands in `requirements`.
-fn stated(requirements: &Requirements, machine: &Machine, encrypted: bool, all: &mut Found) {
+fn stated(requirements: &Requirements, machine: &Machine, all: &mut Found) {
     if requirements.platforms.is_some() {
         all.push(("requirements.platforms", platform(requirements, machine)));
     }
@@ -72,15 +68,16 @@ fn stated(requirements: &Requirements, machine: &Machine, encrypted: bool, all: 
         all.push(("requirements.gpu_policy", found));
     }
     if requirements.rollback == Some(Rollback::Detect) {
-        // G4: a plain folder can be set back by the host, and nothing would show it.
-        let found = match encrypted {
-            true => Ok("an encrypted disk with a generation".to_owned()),
-            false => Err(unmet(
-                "rollback",
-                "an encrypted disk with a generation",
-                "a plain folder",
-            )),
+        // G4: the host can set back a folder, and a disk with its generation; only who keeps the number elsewhere would see it.
+        let actual = match machine.encrypted {
+            true => "a disk whose generation is kept on the disk alone",
+            false => "a plain folder",
         };
+        let found = Err(unmet(
+            "rollback",
+            "a generation that is kept outside of the disk",
+            actual,
+        ));
         all.push(("requirements.rollback", found));
     }
     for (name, asked) in [

@@ -967,7 +967,7 @@ fn requirements_that_do_not_hold_stop_the_boot_before_anything_is_measured() {
     for (requirement, words) in [
         (json!({ "platforms": ["tdx"] }), "expected tdx, got sim"),
         (json!({ "os_version": ">=0.5.0" }), "got no OS image"),
-        (json!({ "rollback": "detect" }), "an encrypted disk"),
+        (json!({ "rollback": "detect" }), "kept outside of the disk"),
         (json!({ "gpu_policy": { "attest_gpu": true } }), "a GPU"),
     ] {
         let machine = Machine::new(
