@@ -274,6 +274,66 @@ pub enum Os {
         #[command(flatten)]
         target: Target,
     },
+    /// Runs a VM of an OS image on this machine until it ends; Ctrl-C presses its power button.
+    Boot(Box<Boot>),
+}
+
+/// `kedge os boot`
+#[derive(Debug, Args)]
+pub struct Boot {
+    /// Folder of the image.
+    #[arg(long, value_name = "DIR")]
+    pub image: PathBuf,
+    /// Folder of the tools, as `os-image tools` unpacks them [default: the one in ~/.cache/kedge/tools].
+    #[arg(long, value_name = "DIR", env = "KEDGE_TOOLS")]
+    pub tools: Option<PathBuf>,
+    /// Where registers and quotes come from.
+    #[arg(long, value_enum, default_value_t = PlatformName::SimVm)]
+    pub platform: PlatformName,
+    /// What runs the instructions of sim-vm.
+    #[arg(long, value_enum, default_value_t = AcceleratorName::Auto)]
+    pub accel: AcceleratorName,
+    /// Memory, MiB; part of what is measured.
+    #[arg(long, value_name = "MIB", default_value_t = 1024)]
+    pub memory: u64,
+    /// Number of vCPUs; part of what is measured.
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    pub vcpus: u16,
+    /// The data disk, raw [default: an empty one that ends with the VM].
+    #[arg(long, value_name = "FILE")]
+    pub data: Option<PathBuf>,
+    /// The document the host hands the guest (docs/protocol.md, section 13).
+    #[arg(long, value_name = "FILE")]
+    pub host_document: Option<PathBuf>,
+    /// A TCP port of this machine's loopback that leads to one of the guest; can be repeated.
+    #[arg(long = "forward", value_name = "HOST:GUEST")]
+    pub forwards: Vec<vm_runner::Forward>,
+    /// On tdx: where the host's quote generation service listens, `vsock:PORT` or `unix:PATH`.
+    #[arg(long, value_name = "SOCKET")]
+    pub quotes: Option<vm_runner::QuoteSocket>,
+    /// Show what the guest prints.
+    #[arg(long)]
+    pub console: bool,
+}
+
+/// A platform of VMs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum PlatformName {
+    /// A trust domain.
+    Tdx,
+    /// A plain VM with a software TD beside it; development only.
+    SimVm,
+}
+
+/// What runs a plain VM's instructions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum AcceleratorName {
+    /// KVM where a small guest shows that it works, TCG elsewhere.
+    Auto,
+    /// KVM.
+    Kvm,
+    /// QEMU itself; slower.
+    Tcg,
 }
 
 /// An OS image, by hash or by catalogue.

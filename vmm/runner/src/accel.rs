@@ -11,7 +11,7 @@ use std::{ffi::OsString, io::Write, time::Duration};
 use tempfile::NamedTempFile;
 
 /// Time for a guest that takes milliseconds where the processor runs it.
-const DEADLINE: Duration = Duration::from_secs(5);
+const DEADLINE: Duration = Duration::from_secs(3);
 const CANNOT: &str = "use TCG, which is slower and needs nothing, or a machine whose KVM runs kernels";
 
 /// Runs a tiny guest.

@@ -103,6 +103,23 @@ pub enum QuoteSocket {
     },
 }
 
+impl FromStr for QuoteSocket {
+    type Err = RunnerError;
+
+    fn from_str(text: &str) -> Result<Self, RunnerError> {
+        match text.split_once(':') {
+            Some(("vsock", port)) => port.parse().ok().map(|port| Self::Vsock { port }),
+            Some(("unix", path)) if !path.is_empty() => Some(Self::Unix(path.into())),
+            _ => None,
+        }
+        .ok_or_else(|| RunnerError::Config {
+            what: "quote socket",
+            expected: "vsock:PORT or unix:PATH".to_owned(),
+            actual: text.chars().take(64).collect(),
+        })
+    }
+}
+
 /// A TCP port of this machine's loopback that leads to one of the VM: `HOST:GUEST`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Forward {

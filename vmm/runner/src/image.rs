@@ -112,12 +112,18 @@ impl Image {
             let mut hash = Sha256::new();
             let mut file = File::open(&path).map_err(RunnerError::io(&path))?;
             copy(&mut file, &mut hash).map_err(RunnerError::io(&path))?;
-            let (actual, entry) = (hex::encode(hash.finalize()), self.entry(part)?);
-            if actual != entry.sha256 {
-                return Err(fault(part.name(), format!("SHA-256 {}", entry.sha256), actual));
-            }
+            self.compare(part, &hex::encode(hash.finalize()))?;
         }
         Ok(())
+    }
+
+    /// Refuses another hash of a part than the description has.
+    pub(crate) fn compare(&self, part: ImageFile, actual: &str) -> Result<(), RunnerError> {
+        let expected = &self.entry(part)?.sha256;
+        if actual == expected {
+            return Ok(());
+        }
+        Err(fault(part.name(), format!("SHA-256 {expected}"), actual))
     }
 
     /// Where a part is.

@@ -27,6 +27,8 @@ use tokio::{
 pub const MAX_HOST_DOCUMENT: usize = 4 << 20;
 /// Time for QEMU to open its channels.
 const START: Duration = Duration::from_secs(20);
+/// Between presses of the power button.
+const PRESS_AGAIN: Duration = Duration::from_secs(2);
 /// Time for QEMU to end after it was told to.
 const QUIT: Duration = Duration::from_secs(5);
 
@@ -165,10 +167,13 @@ impl Vm {
     /// # Errors
     /// When QEMU ended badly.
     pub async fn shutdown(&mut self, patience: Duration) -> Result<Ended, RunnerError> {
-        if self.press_power_button().await.is_ok()
-            && let Ok(ended) = tokio::time::timeout(patience, self.wait()).await
-        {
-            return ended;
+        let end = tokio::time::Instant::now() + patience;
+        // A press before the guest listens to its button is lost, so there are several.
+        while tokio::time::Instant::now() < end && self.press_power_button().await.is_ok() {
+            let next = end.min(tokio::time::Instant::now() + PRESS_AGAIN);
+            if let Ok(ended) = tokio::time::timeout_at(next, self.wait()).await {
+                return ended;
+            }
         }
         self.kill().await
     }

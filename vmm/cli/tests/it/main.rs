@@ -7,7 +7,10 @@ mod deploy;
 mod deploy_faults;
 mod deploy_images;
 mod dev;
+#[path = "../../../runner/tests/it/guest.rs"]
+mod guest;
 mod keys;
+mod os_boot;
 mod verify;
 
 use serde_json::Value;

@@ -1,4 +1,7 @@
-//! `kedge os`: the OS images a network allows.
+//! `kedge os`: the OS images a network allows, and a VM of one on this machine.
+
+mod boot;
+mod terminal;
 
 use crate::{
     cli::{Image, Os},
@@ -50,6 +53,7 @@ pub(crate) async fn run(state: &Path, command: Os, output: &Output) -> Result<()
                 .await?;
             output.result("", &[("os image", json!(hash)), ("allowed", json!(false))]);
         }
+        Os::Boot(asked) => boot::run(state, *asked, output).await?,
         Os::Show { target } => {
             let at = Connection::open(state, &target, Role::Reader).await?;
             show(&at, output).await?;

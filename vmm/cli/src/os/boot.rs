@@ -1,0 +1,341 @@
+//! `kedge os boot`: a VM of an image on this machine, from power-on to its end. Refuses an image whose files are not the ones it
+//! describes, and never runs another platform than the one asked for.
+
+use super::terminal::{Lines, plain};
+use crate::{
+    cli::{AcceleratorName, Boot, PlatformName},
+    exit::Refused,
+    output::{Output, line},
+};
+use anyhow::{Context, Result, bail};
+use kms_types::{ComposeHash, TdConfigId};
+use serde_json::{Map, Value, json};
+use std::{
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+use td_measure::AcpiDigests;
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::mpsc,
+};
+use vm_runner::{
+    Accelerator, Ended, Image, Platform, RunnerError, Shape, SoftTd, TdxOptions, ToolRoot, Vm, VmConfig,
+    VmEvent, accelerator_usable, registers, tdx_usable,
+};
+use zeroize::Zeroizing;
+
+/// Time a guest gets to end after its power button was pressed.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Events that wait to be shown; what a guest prints above that is left to the log.
+const WAITING: usize = 1024;
+/// Lines of the console that are shown when a VM ends badly.
+const LAST_LINES: usize = 20;
+
+/// Runs the command.
+///
+/// # Errors
+/// When the VM cannot be started or ends by a reset, and [`Refused`] when the guest's setup gave up.
+pub(super) async fn run(state: &Path, asked: Boot, output: &Output) -> Result<()> {
+    let mut stop = Stop::new()?;
+    let mut show = Show::new(output.is_json(), asked.console);
+    let tools = ToolRoot::new(&tools(asked.tools.as_deref())?)?;
+    let image = Image::open(&asked.image)?;
+    show.note("checking the image")?;
+    image.check()?;
+    let document = match &asked.host_document {
+        Some(path) => guest_files::read_bounded(path, vm_runner::MAX_HOST_DOCUMENT)?,
+        None => Zeroizing::new(b"{}".to_vec()),
+    };
+    let shape = Shape::new(asked.vcpus, asked.memory)?;
+    let platform = platform(&asked, &tools, config_id(&document), &mut show).await?;
+    let td = match &platform {
+        Platform::Tdx(_) => None,
+        Platform::SimVm(_) => Some(soft_td(state, &image, shape, config_id(&document))?),
+    };
+    let config = VmConfig {
+        platform,
+        shape,
+        data: asked.data,
+        forwards: asked.forwards,
+    };
+    // Short, since it holds sockets; readable by its owner alone, since they lead to the guest.
+    let run = tempfile::Builder::new().prefix("kedge-vm-").tempdir()?;
+    std::fs::set_permissions(run.path(), std::fs::Permissions::from_mode(0o700))?;
+    let (sender, events) = mpsc::channel(WAITING);
+    let on_event = move |event| drop(sender.try_send(event));
+    let started = Vm::start(
+        &tools,
+        &image,
+        &config,
+        &document,
+        td.as_ref(),
+        run.path(),
+        on_event,
+    );
+    let mut vm = started.await?;
+    show.note("the VM runs")?;
+    let ended = follow(&mut vm, events, &mut stop, &mut show).await;
+    let log = vm.console_log().to_owned();
+    verdict(ended, &show, &log, output)
+}
+
+/// Shows what happens until the VM has ended.
+async fn follow(
+    vm: &mut Vm,
+    mut events: mpsc::Receiver<VmEvent>,
+    stop: &mut Stop,
+    show: &mut Show,
+) -> Result<Ended> {
+    let ended = loop {
+        tokio::select! {
+            Some(event) = events.recv() => show.event(event)?,
+            ended = vm.wait() => break ended,
+            () = stop.asked() => break shut_down(vm, &mut events, stop, show).await?,
+        }
+    };
+    while let Ok(event) = events.try_recv() {
+        show.event(event)?;
+    }
+    show.rest()?;
+    Ok(ended?)
+}
+
+/// Presses the power button; cuts the power when asked once more.
+async fn shut_down(
+    vm: &mut Vm,
+    events: &mut mpsc::Receiver<VmEvent>,
+    stop: &mut Stop,
+    show: &mut Show,
+) -> Result<Result<Ended, RunnerError>> {
+    show.note("pressing the power button; once more cuts the power")?;
+    {
+        let mut pressed = std::pin::pin!(vm.shutdown(PATIENCE));
+        loop {
+            tokio::select! {
+                Some(event) = events.recv() => show.event(event)?,
+                ended = &mut pressed => return Ok(ended),
+                () = stop.asked() => break,
+            }
+        }
+    }
+    Ok(vm.kill().await)
+}
+
+fn verdict(ended: Result<Ended>, show: &Show, log: &Path, output: &Output) -> Result<()> {
+    let last = || {
+        let text = plain(&std::fs::read(log).unwrap_or_default());
+        let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+        let from = lines.len().saturating_sub(LAST_LINES);
+        lines.get(from..).unwrap_or_default().join("\n")
+    };
+    let ended = ended.with_context(|| format!("the VM ended; it last printed:\n{}", last()))?;
+    if let Some(reason) = &show.failed {
+        return Err(Refused(format!("the guest gave up: {reason}")).into());
+    }
+    let word = match ended {
+        Ended::PoweredOff => "powered off",
+        Ended::Killed => "power cut",
+        Ended::Reset => bail!(
+            "the guest asked for a reset, as a kernel that panics does; it last printed:\n{}",
+            last()
+        ),
+    };
+    output.result("", &[("ended", word.into()), ("seconds", show.seconds().into())]);
+    Ok(())
+}
+
+/// The one tool folder there is, unless one is named.
+fn tools(named: Option<&Path>) -> Result<PathBuf> {
+    if let Some(folder) = named {
+        return Ok(folder.to_owned());
+    }
+    let home = std::env::var_os("HOME").context("HOME is not set: name the tool folder with --tools")?;
+    let cache = Path::new(&home).join(".cache/kedge/tools");
+    let folders = std::fs::read_dir(&cache).into_iter().flatten().flatten();
+    let found: Vec<PathBuf> = folders
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_none() && path.is_dir())
+        .collect();
+    match found.as_slice() {
+        [folder] => Ok(folder.clone()),
+        [] => bail!(
+            "no tool folder in {}: make one with `os-image tools`, or name one with --tools",
+            cache.display()
+        ),
+        more => bail!(
+            "{} tool folders in {}: name one with --tools",
+            more.len(),
+            cache.display()
+        ),
+    }
+}
+
+/// MRCONFIGID for the app of a host document; zero for a document without one, which the guest will refuse.
+fn config_id(document: &[u8]) -> TdConfigId {
+    let document: Option<Value> = serde_json::from_slice(document).ok();
+    let compose = document.as_ref().and_then(|document| document.get("app_compose"));
+    compose.and_then(Value::as_str).map_or(TdConfigId::ZERO, |text| {
+        attestation::config_id_for(&ComposeHash::of(text.as_bytes()))
+    })
+}
+
+async fn platform(asked: &Boot, tools: &ToolRoot, id: TdConfigId, show: &mut Show) -> Result<Platform> {
+    if asked.platform == PlatformName::Tdx {
+        tdx_usable(tools).await?;
+        return Ok(Platform::Tdx(TdxOptions {
+            mr_config_id: id,
+            quotes: asked.quotes.clone(),
+        }));
+    }
+    if asked.quotes.is_some() {
+        bail!("--quotes: a plain VM's quotes come from its software TD; it goes with --platform tdx");
+    }
+    Ok(Platform::SimVm(match asked.accel {
+        AcceleratorName::Tcg => Accelerator::Tcg,
+        AcceleratorName::Kvm => {
+            accelerator_usable(tools, Accelerator::Kvm).await?;
+            Accelerator::Kvm
+        }
+        AcceleratorName::Auto => match accelerator_usable(tools, Accelerator::Kvm).await {
+            Ok(()) => Accelerator::Kvm,
+            Err(error) => {
+                show.note(&format!("TCG, since {error}"))?;
+                Accelerator::Tcg
+            }
+        },
+    }))
+}
+
+/// The software TD of the state folder's platform, with the registers of this boot.
+fn soft_td(state: &Path, image: &Image, shape: Shape, id: TdConfigId) -> Result<SoftTd> {
+    let acpi = AcpiDigests {
+        loader: [0; 48],
+        rsdp: [0; 48],
+        tables: [0; 48],
+    };
+    Ok(SoftTd {
+        program: anvil_tests::binaries::own("soft-td")?,
+        platform: std::path::absolute(state)?.join("platform"),
+        measurement: registers(image, shape, &acpi)?,
+        mr_config_id: id,
+    })
+}
+
+/// Ctrl-C, or being told to end.
+struct Stop {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Stop {
+    fn new() -> Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+/// What the user sees, with the seconds since the start.
+struct Show {
+    begin: Instant,
+    json: bool,
+    console: bool,
+    lines: Lines,
+    /// Why the guest's setup gave up, if it said so.
+    failed: Option<String>,
+}
+
+impl Show {
+    fn new(json: bool, console: bool) -> Self {
+        Self {
+            begin: Instant::now(),
+            json,
+            console,
+            lines: Lines::default(),
+            failed: None,
+        }
+    }
+
+    fn seconds(&self) -> f64 {
+        (self.begin.elapsed().as_secs_f64() * 10.0).round() / 10.0
+    }
+
+    fn note(&self, text: &str) -> Result<()> {
+        self.say("note", text, || json!({ "text": text }))
+    }
+
+    fn event(&mut self, event: VmEvent) -> Result<()> {
+        match event {
+            VmEvent::Console(bytes) => {
+                for text in self.lines.take(&bytes) {
+                    self.printed(&text)?;
+                }
+                Ok(())
+            }
+            VmEvent::Report(report) => self.report(report),
+            VmEvent::NoReport(reason) => self.say("no report", &reason, || json!({ "reason": reason })),
+            VmEvent::Machine(name) if self.json => self.say("machine", &name, || json!({ "name": name })),
+            VmEvent::Machine(_) => Ok(()),
+        }
+    }
+
+    fn report(&mut self, report: Map<String, Value>) -> Result<()> {
+        let text = |name| {
+            plain(
+                report
+                    .get(name)
+                    .and_then(Value::as_str)
+                    .unwrap_or_default()
+                    .as_bytes(),
+            )
+        };
+        let (stage, state, message, advice) = (text("stage"), text("state"), text("message"), text("advice"));
+        if state == "failed" {
+            self.failed = Some([message.as_str(), advice.as_str()].join(": "));
+        }
+        let shown = format!("{stage} {state}: {message}");
+        self.say("guest", shown.trim_end_matches(": "), || {
+            Value::Object(report.clone())
+        })
+    }
+
+    fn printed(&self, text: &str) -> Result<()> {
+        if self.console {
+            self.say("|", text, || json!({ "text": text }))?;
+        }
+        Ok(())
+    }
+
+    /// The last line, which has no end.
+    fn rest(&mut self) -> Result<()> {
+        match self.lines.rest() {
+            Some(text) => self.printed(&text),
+            None => Ok(()),
+        }
+    }
+
+    /// A line for people, an object for programs; both on standard output, as they are what the command is for.
+    fn say(&self, what: &str, text: &str, value: impl Fn() -> Value) -> Result<()> {
+        let seconds = self.begin.elapsed().as_secs_f64();
+        if self.json {
+            let what = if what == "|" { "console" } else { what };
+            line(
+                json!({ "seconds": (seconds * 1000.0).round() / 1000.0, "event": what.replace(' ', "_"), "value": value() }),
+            );
+        } else {
+            let what = if what == "note" { "" } else { what };
+            line(format!("{seconds:7.1} s  {what:<5} {text}").trim_end());
+        }
+        Ok(())
+    }
+}

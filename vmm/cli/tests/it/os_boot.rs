@@ -1,0 +1,117 @@
+//! `kedge os boot`: what it refuses, and a VM from power-on to the button.
+
+use crate::guest::{Guest, write_image};
+use serde_json::Value;
+use std::{
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+fn command(state: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kedge"));
+    command
+        .arg("--state")
+        .arg(state)
+        .args(["os", "boot"])
+        .args(arguments);
+    command
+}
+
+fn run(state: &Path, arguments: &[&str]) -> (i32, String) {
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = command(state, arguments).output().unwrap();
+    let said = [stdout, stderr].concat();
+    (
+        status.code().unwrap(),
+        String::from_utf8_lossy(&said).into_owned(),
+    )
+}
+
+#[test]
+fn what_cannot_be_run_is_said_before_anything_runs() {
+    let home = tempfile::tempdir().unwrap();
+    let image = home.path().to_str().unwrap();
+    let tools = home.path().join("none");
+    let tools = tools.to_str().unwrap();
+    let parts = ["firmware", "kernel", "initrd", "rootfs"].map(|name| (name, vec![7; 8]));
+    write_image(home.path(), "quiet", &parts).unwrap();
+
+    let (code, said) = run(home.path(), &["--image", image, "--tools", tools]);
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("os-image tools"), "{said}");
+    for (option, value, expected) in [
+        ("--forward", "80", "HOST:GUEST"),
+        ("--quotes", "tcp:1", "vsock:PORT or unix:PATH"),
+        ("--platform", "sev", "sim-vm"),
+    ] {
+        let (code, said) = run(home.path(), &["--image", image, option, value]);
+        assert_eq!(code, 2, "{option}: {said}");
+        assert!(said.contains(expected), "{option}: {said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_vm_is_shown_from_power_on_to_the_button() {
+    let guest = Guest::build("").await.unwrap();
+    assert!(guest.image.is_development());
+    let state = guest.path("state");
+    let tools = guest.tools.folder().to_str().unwrap().to_owned();
+    let image = guest.folder.path().to_str().unwrap().to_owned();
+    let document = guest.path("host.json");
+    std::fs::write(&document, r#"{"app_compose":"{}"}"#).unwrap();
+    let common = ["--tools", &tools, "--image", &image, "--memory", "512"];
+
+    // A byte of a part of the image.
+    let kernel = guest.path("kernel");
+    let bytes = std::fs::read(&kernel).unwrap();
+    let mut other = bytes.clone();
+    other[4096] ^= 1;
+    std::fs::write(&kernel, other).unwrap();
+    let (code, said) = run(&state, &common);
+    assert!(
+        code == 1 && said.contains("image: kernel: expected SHA-256"),
+        "{code}: {said}"
+    );
+    std::fs::write(&kernel, bytes).unwrap();
+
+    let mut child = command(&state, &common)
+        .args(["--accel", "tcg", "--vcpus", "1", "--console", "--json"])
+        .arg("--host-document")
+        .arg(&document)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let stdout = BufReader::new(child.stdout.take().unwrap());
+    let end = Instant::now() + Duration::from_secs(120);
+    let mut seen = Vec::new();
+    for line in stdout.lines() {
+        let line: Value = serde_json::from_str(&line.unwrap()).unwrap();
+        assert!(Instant::now() < end, "{seen:?}");
+        if line["value"]["text"] == "GUEST ready" {
+            let pid = i32::try_from(child.id())
+                .ok()
+                .and_then(rustix::process::Pid::from_raw);
+            rustix::process::kill_process(pid.unwrap(), rustix::process::Signal::INT).unwrap();
+        }
+        seen.push(line);
+    }
+    assert!(child.wait().unwrap().success(), "{seen:?}");
+    let any = |event: &str, text: &str| {
+        seen.iter()
+            .any(|line| line["event"] == event && line["value"].to_string().contains(text))
+    };
+    assert!(any("guest", "\"stage\":\"guest\""), "{seen:?}");
+    assert!(any("no_report", "expected a JSON object"), "{seen:?}");
+    assert!(
+        any("console", r#"GUEST host {\"app_compose\":\"{}\"}"#),
+        "{seen:?}"
+    );
+    assert!(any("console", "GUEST button"), "{seen:?}");
+    assert!(any("machine", "SHUTDOWN"), "{seen:?}");
+    assert_eq!(seen.last().unwrap()["ended"], "powered off");
+}
