@@ -12,7 +12,7 @@ PROGRAMS := --bin authority-bridge --bin kedge --bin kedge-agent --bin kms-node 
 # cargo-nextest when it is there: faster, and one process a test. Plain `cargo test` runs the same tests.
 NEXTEST := $(shell command -v cargo-nextest >/dev/null 2>&1 && echo yes)
 
-.PHONY: help demo test test-rust test-contracts test-vectors check production fmt clippy architecture deny advisories docs contracts contracts-check bench bench-scale mutants fuzz clean install-demo install-test
+.PHONY: help demo image image-production test test-rust test-contracts test-vectors check production fmt clippy architecture deny advisories docs contracts contracts-check bench bench-scale mutants fuzz clean install-demo install-test
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,12 @@ test-contracts: install-test
 test-vectors: install-test
 	"$(TARGET)/python/bin/python" kms-node/keys/vectors/check.py
 	"$(TARGET)/python/bin/python" agent/manifest/vectors/check.py
+
+image: install-test ## Builds the development image of the guest OS into target/image/development
+	os/build development $(or $(CARGO_TARGET_DIR),target)/image/development
+
+image-production: install-test ## Builds the production image into target/image/production
+	os/build production $(or $(CARGO_TARGET_DIR),target)/image/production
 
 test-rust: install-test
 	# The scenarios start the real programs.

@@ -6,6 +6,7 @@
 //! only QEMU can make, are arguments.
 #![forbid(unsafe_code)]
 
+mod boot;
 mod bytes;
 mod catalogue;
 mod ccel;
@@ -18,6 +19,7 @@ mod shape;
 mod tdvf;
 mod tree;
 
+pub use boot::{BootFiles, MeasureError, MeasuredBoot, Measurer};
 pub use catalogue::{Catalogue, CatalogueError, MAX_CATALOGUE_JSON, MAX_MEASUREMENTS};
 pub use ccel::{
     CCEL_TABLE_LEN, CcEvent, CcLog, CcRegister, CcType, CcelError, CcelTable, MAX_CCEL, MAX_CCEL_EVENTS,

@@ -37,6 +37,17 @@ pub enum RunnerError {
         /// What came.
         actual: String,
     },
+    /// The image's files cannot be booted so.
+    #[error(transparent)]
+    Measure(#[from] td_measure::MeasureError),
+    /// QEMU does not tell what it would hand the firmware.
+    #[error("ACPI tables: expected {expected}, got {actual}: try the tool folder of `os-image tools`")]
+    Qtest {
+        /// What would do.
+        expected: String,
+        /// What came.
+        actual: String,
+    },
     /// The folder does not hold the QEMU that images are measured with.
     #[error(
         "tool folder {folder}: expected {expected}, got {actual}: make it with `os-image tools`, or name the right one"

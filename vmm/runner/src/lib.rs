@@ -7,12 +7,14 @@
 #![forbid(unsafe_code)]
 
 mod accel;
+mod acpi;
 mod argv;
 mod config;
 mod console;
 mod error;
 mod folder;
 mod image;
+mod measure;
 mod probe;
 mod process;
 mod progress;
@@ -24,11 +26,13 @@ mod vm;
 mod words;
 
 pub use accel::{accelerator_usable, tdx_usable};
+pub use acpi::AcpiTables;
 pub use argv::{Places, TD_PORTS, arguments};
 pub use config::{Accelerator, Forward, Platform, QuoteSocket, Shape, TdxOptions, VmConfig};
 pub use console::MAX_CONSOLE_LOG;
 pub use error::RunnerError;
 pub use image::{Image, ImageFile, MAX_IMAGE_JSON};
+pub use measure::LoadedImage;
 pub use progress::MAX_PROGRESS_LINE;
 pub use registers::registers;
 pub use soft_td::SoftTd;

@@ -14,7 +14,7 @@ use crate::deb::{DebError, unpack};
 use crate::packages::lock::Lock;
 use crate::packages::mirror::Mirror;
 use crate::tools::{Tools, ToolsError};
-use crate::tree::{Tree, TreeError};
+use crate::tree::{Kind, Tree, TreeError};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
@@ -100,12 +100,51 @@ pub struct Inputs<'a> {
     pub flavour: Flavour,
 }
 
+impl Inputs<'_> {
+    /// Changes when anything an image is built from does, this program included.
+    fn digest(&self) -> Result<String, BuildError> {
+        let mut hash = Sha256::new();
+        let mut add = |bytes: &[u8]| {
+            hash.update((bytes.len() as u64).to_be_bytes());
+            hash.update(bytes);
+        };
+        let this = std::env::current_exe().map_err(io(Path::new("this program")))?;
+        add(&std::fs::read(&this).map_err(io(&this))?);
+        add(format!("{:?}{:?}{:?}", self.lock, self.recipe, self.flavour).as_bytes());
+        let mut files = Tree::default();
+        own_files(&mut files, self.files)?;
+        for (path, entry) in files.iter() {
+            add(path.as_bytes());
+            if let Kind::File(bytes) = &entry.kind {
+                add(bytes);
+            }
+        }
+        for program in rootfs::PROGRAMS {
+            let path = self.programs.join(program);
+            add(&std::fs::read(&path).map_err(io(&path))?);
+        }
+        Ok(hex::encode(hash.finalize()))
+    }
+}
+
 /// Builds an image into `out`; gives its `image.json`. `progress` is told what is being done.
 ///
 /// # Errors
 /// [`BuildError`]; `image.json` is written last, so a folder without one is no image.
 pub async fn build(inputs: &Inputs<'_>, out: &Path, progress: &dyn Fn(&str)) -> Result<Value, BuildError> {
     std::fs::create_dir_all(out).map_err(io(out))?;
+    let (stamp, of) = (out.join("inputs"), inputs.digest()?);
+    if let (Ok(known), Ok(image)) = (
+        std::fs::read_to_string(&stamp),
+        std::fs::read(out.join("image.json")),
+    ) && known == of
+        && let Ok(image) = serde_json::from_slice(&image)
+    {
+        progress("nothing changed since it was built");
+        return Ok(image);
+    }
+    // What is left of another build is no image while this one goes on.
+    let _ = std::fs::remove_file(out.join("image.json"));
     let epoch = inputs.lock.epoch;
     progress("kernel and modules");
     let kernel = set(inputs, "kernel", |path| path.starts_with("usr/lib/modules/")).await?;
@@ -152,6 +191,7 @@ pub async fn build(inputs: &Inputs<'_>, out: &Path, progress: &dyn Fn(&str)) -> 
         "root": { "hash": root.root_hash, "blocks": root.blocks, "salt": root.salt },
     });
     let text = serde_json::to_string_pretty(&image).map_err(|error| io(out)(error.into()))?;
+    std::fs::write(&stamp, of).map_err(io(&stamp))?;
     write(out, "image.json", format!("{text}\n").as_bytes())?;
     Ok(image)
 }

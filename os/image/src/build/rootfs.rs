@@ -9,7 +9,7 @@ use std::fs::OpenOptions;
 use std::path::Path;
 
 /// Programs of the guest that are built from this repository.
-const PROGRAMS: [&str; 3] = ["tdxctl", "kedge-agent", "container-log-writer"];
+pub(super) const PROGRAMS: [&str; 3] = ["tdxctl", "kedge-agent", "container-log-writer"];
 /// Salt and names are no secrets, and a build must not choose them.
 const SALT: &str = "6b65646765000000000000000000000000000000000000000000000000000000";
 const FILE_SYSTEM_ID: &str = "6b656467-6500-4000-8000-000000000001";

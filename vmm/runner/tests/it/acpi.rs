@@ -1,0 +1,69 @@
+//! ACPI tables from the real QEMU: the same for the same VM, others for another, and registers that follow from them.
+
+use crate::guest::Guest;
+use std::fs;
+use td_measure::{BootFiles, Measurer};
+use vm_runner::{Accelerator, AcpiTables, ImageFile, Platform, Shape, VmConfig};
+
+fn config(vcpus: u16, memory: u64) -> VmConfig {
+    VmConfig {
+        platform: Platform::SimVm(Accelerator::Tcg),
+        shape: Shape::new(vcpus, memory).unwrap(),
+        data: None,
+        forwards: Vec::new(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_and_registers_follow_the_shape_and_nothing_else() {
+    let guest = Guest::build("").await.unwrap();
+    let image = &guest.image;
+    let read = |vcpus, memory| AcpiTables::read(&guest.tools, image, &config(vcpus, memory)).unwrap();
+    let small = read(1, 512);
+    assert_eq!(small, read(1, 512));
+    // RSDP (ACPI 6.5, 5.2.5.3) and the first table QEMU writes.
+    assert!(small.rsdp.starts_with(b"RSD PTR "));
+    assert!(small.tables.windows(4).any(|name| name == b"DSDT"));
+    let more_processors = read(2, 512);
+    assert_ne!(small.tables, more_processors.tables);
+
+    let part = |part| fs::read(image.path(part).unwrap()).unwrap();
+    let (firmware, kernel, initrd) = (
+        part(ImageFile::Firmware),
+        part(ImageFile::Kernel),
+        part(ImageFile::Initrd),
+    );
+    let measurer = Measurer::new(BootFiles {
+        firmware: &firmware,
+        kernel: &kernel,
+        initrd: &initrd,
+        command_line: image.command_line(),
+    })
+    .unwrap();
+    let boot = |vcpus, memory, tables: &AcpiTables| {
+        let shape = Shape::new(vcpus, memory).unwrap();
+        measurer.boot(shape.memory(), &tables.digests()).unwrap()
+    };
+    let first = boot(1, 512, &small);
+    let other_processors = first.differences(&boot(2, 512, &more_processors));
+    assert!(
+        other_processors.contains(&("RTMR0", "ACPI tables")),
+        "{other_processors:?}"
+    );
+    assert!(
+        other_processors.iter().all(|(_, name)| name.starts_with("ACPI ")),
+        "{other_processors:?}"
+    );
+    let larger = first.differences(&boot(1, 1024, &read(1, 1024)));
+    // The kernel's header has the place of the initrd, which memory moves.
+    assert!(
+        larger.contains(&("RTMR0", "TD HOB")) && larger.contains(&("RTMR1", "kernel")),
+        "{larger:?}"
+    );
+    assert!(
+        !larger
+            .iter()
+            .any(|(register, _)| matches!(*register, "MRTD" | "RTMR2")),
+        "{larger:?}"
+    );
+}
