@@ -15,14 +15,13 @@ use std::{
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
-use td_measure::AcpiDigests;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::mpsc,
 };
 use vm_runner::{
-    Accelerator, Ended, Image, Platform, RunnerError, Shape, SoftTd, TdxOptions, ToolRoot, Vm, VmConfig,
-    VmEvent, accelerator_usable, registers, tdx_usable,
+    Accelerator, Ended, Image, LoadedImage, Platform, RunnerError, Shape, SoftTd, TdxOptions, ToolRoot, Vm,
+    VmConfig, VmEvent, accelerator_usable, tdx_usable,
 };
 use zeroize::Zeroizing;
 
@@ -50,15 +49,15 @@ pub(super) async fn run(state: &Path, asked: Boot, output: &Output) -> Result<()
     };
     let shape = Shape::new(asked.vcpus, asked.memory)?;
     let platform = platform(&asked, &tools, config_id(&document), &mut show).await?;
-    let td = match &platform {
-        Platform::Tdx(_) => None,
-        Platform::SimVm(_) => Some(soft_td(state, &image, shape, config_id(&document))?),
-    };
     let config = VmConfig {
         platform,
         shape,
         data: asked.data,
         forwards: asked.forwards,
+    };
+    let td = match &config.platform {
+        Platform::Tdx(_) => None,
+        Platform::SimVm(_) => Some(soft_td(state, &tools, &image, &config, config_id(&document))?),
     };
     // Short, since it holds sockets; readable by its owner alone, since they lead to the guest.
     let run = tempfile::Builder::new().prefix("kedge-vm-").tempdir()?;
@@ -209,16 +208,18 @@ async fn platform(asked: &Boot, tools: &ToolRoot, id: TdConfigId, show: &mut Sho
 }
 
 /// The software TD of the state folder's platform, with the registers of this boot.
-fn soft_td(state: &Path, image: &Image, shape: Shape, id: TdConfigId) -> Result<SoftTd> {
-    let acpi = AcpiDigests {
-        loader: [0; 48],
-        rsdp: [0; 48],
-        tables: [0; 48],
-    };
+fn soft_td(
+    state: &Path,
+    tools: &ToolRoot,
+    image: &Image,
+    config: &VmConfig,
+    id: TdConfigId,
+) -> Result<SoftTd> {
+    let measured = LoadedImage::read(image.clone())?.measure(tools, config)?;
     Ok(SoftTd {
         program: anvil_tests::binaries::own("soft-td")?,
         platform: std::path::absolute(state)?.join("platform"),
-        measurement: registers(image, shape, &acpi)?,
+        measurement: measured.registers(),
         mr_config_id: id,
     })
 }

@@ -1,6 +1,7 @@
 //! `kedge os boot`: what it refuses, and a VM from power-on to the button.
 
 use crate::guest::{Guest, write_image};
+use kms_types::ComposeHash;
 use serde_json::Value;
 use std::{
     io::{BufRead, BufReader},
@@ -8,6 +9,7 @@ use std::{
     process::{Command, Output, Stdio},
     time::{Duration, Instant},
 };
+use vm_runner::{Accelerator, LoadedImage, Platform, Shape, VmConfig};
 
 fn command(state: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kedge"));
@@ -114,4 +116,34 @@ async fn a_vm_is_shown_from_power_on_to_the_button() {
     assert!(any("console", "GUEST button"), "{seen:?}");
     assert!(any("machine", "SHUTDOWN"), "{seen:?}");
     assert_eq!(seen.last().unwrap()["ended"], "powered off");
+
+    // The quote the guest got shows the registers of this image on this shape, and MRCONFIGID of its document's app.
+    let config = VmConfig {
+        platform: Platform::SimVm(Accelerator::Tcg),
+        shape: Shape::new(1, 512).unwrap(),
+        data: None,
+        forwards: Vec::new(),
+    };
+    let measured = LoadedImage::read(guest.image.clone()).unwrap();
+    let registers = measured.measure(&guest.tools, &config).unwrap().registers();
+    let quote = seen.iter().find_map(|line| {
+        let text = line["value"]["text"]
+            .as_str()?
+            .strip_prefix("GUEST answer {\"quote\":\"0x")?;
+        hex::decode(text.trim_end_matches("\"}")).ok()
+    });
+    let quote = quote.unwrap();
+    assert_eq!(quote[184..232], registers.mrtd.as_bytes()[..]);
+    let compose = ComposeHash::of(b"{}");
+    assert_eq!(
+        quote[232..280],
+        attestation::config_id_for(&compose).as_bytes()[..]
+    );
+    for (at, register) in [
+        (376, registers.rtmr0),
+        (424, registers.rtmr1),
+        (472, registers.rtmr2),
+    ] {
+        assert_eq!(quote[at..at + 48], register.as_bytes()[..], "register at {at}");
+    }
 }
