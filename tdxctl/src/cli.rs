@@ -291,6 +291,9 @@ pub(crate) struct Setup {
     /// Send each report, a line of JSON, to the unix socket somebody listens at here.
     #[arg(long, value_name = "PATH")]
     pub(crate) progress_socket: Option<PathBuf>,
+    /// Send each report, a line of JSON, to the host through the virtio-serial port of this name.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) progress_port: Option<String>,
     /// Seconds for one call to a KMS.
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     pub(crate) timeout: u64,

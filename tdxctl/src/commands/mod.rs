@@ -2,6 +2,7 @@
 
 mod ccel;
 mod keys_file;
+mod progress_port;
 mod progress_socket;
 mod rand;
 mod replay;

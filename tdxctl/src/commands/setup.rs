@@ -1,7 +1,7 @@
 //! `setup`: boots this guest. Progress goes to standard error for people and, with `--json`, to standard output, a line a report;
 //! with `--progress-socket` to whoever listens there as well.
 
-use super::progress_socket::ProgressSocket;
+use super::{progress_port::ProgressPort, progress_socket::ProgressSocket};
 use crate::{
     cli::Setup,
     exit::{self, Failure, Outcome},
@@ -52,7 +52,11 @@ fn boot(arguments: &Setup, json: bool, handle: Handle) -> Result<Outcome, Failur
         return Ok(found(&guest_setup::inspect(document, &options, &handle)));
     }
     let document = document?;
-    let mut guest = Guest::new(options, handle, reporter(json, listener(arguments)))?;
+    let mut guest = Guest::new(
+        options,
+        handle,
+        reporter(json, listener(arguments), port(arguments)),
+    )?;
     Ok(booted(&guest_setup::run(&document, &mut guest)?))
 }
 
@@ -76,8 +80,24 @@ fn listener(arguments: &Setup) -> Option<ProgressSocket> {
         .ok()
 }
 
-fn reporter(json: bool, listener: Option<ProgressSocket>) -> Reporter {
+/// The same, through the VM's host.
+fn port(arguments: &Setup) -> Option<ProgressPort> {
+    let name = arguments.progress_port.as_ref()?;
+    ProgressPort::open(name)
+        .inspect_err(|error| {
+            let _ = writeln!(
+                std::io::stderr(),
+                "warning: --progress-port {name}: expected a virtio-serial port of this name, got: {error}; the boot goes on"
+            );
+        })
+        .ok()
+}
+
+fn reporter(json: bool, listener: Option<ProgressSocket>, port: Option<ProgressPort>) -> Reporter {
     Box::new(move |progress: &Progress| {
+        if let Some(port) = &port {
+            port.send(progress);
+        }
         if let Some(listener) = &listener {
             listener.send(progress);
         }
