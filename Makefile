@@ -12,7 +12,7 @@ PROGRAMS := --bin authority-bridge --bin kedge --bin kedge-agent --bin kms-node 
 # cargo-nextest when it is there: faster, and one process a test. Plain `cargo test` runs the same tests.
 NEXTEST := $(shell command -v cargo-nextest >/dev/null 2>&1 && echo yes)
 
-.PHONY: help demo image image-production test test-rust test-contracts test-vectors check production fmt clippy architecture deny advisories docs contracts contracts-check bench bench-scale mutants fuzz clean install-demo install-test
+.PHONY: help demo image image-production reproducible test test-rust test-contracts test-vectors check production fmt clippy architecture deny advisories docs contracts contracts-check bench bench-scale mutants fuzz clean install-demo install-test
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,6 +20,7 @@ help: ## This list
 demo: install-demo ## The main job on this machine: keys released to a registered app, refused after revocation
 	@echo ">> building kedge, kms-node, soft-td, tdxctl (the first build takes some minutes)"
 	cargo build --workspace $(PROGRAMS)
+	os/build development "$(TARGET)/image/development" >/dev/null
 	"$(TARGET)/debug/kedge" demo $(DEMO_FLAGS)
 
 test: install-test test-contracts test-vectors test-rust ## Every test: Solidity, key vectors, Rust on real Anvil and PostgreSQL
@@ -32,17 +33,20 @@ test-vectors: install-test
 	"$(TARGET)/python/bin/python" agent/manifest/vectors/check.py
 
 image: install-test ## Builds the development image of the guest OS into target/image/development
-	os/build development $(or $(CARGO_TARGET_DIR),target)/image/development
+	os/build development "$(TARGET)/image/development"
 
 image-production: install-test ## Builds the production image into target/image/production
-	os/build production $(or $(CARGO_TARGET_DIR),target)/image/production
+	os/build production "$(TARGET)/image/production"
+
+reproducible: image ## Builds the image again elsewhere and compares every byte
+	os/reproducible
 
 test-rust: install-test
 	# The scenarios start the real programs.
 	cargo build --workspace $(PROGRAMS)
 	if [ "$(NEXTEST)" = yes ]; then cargo nextest run --workspace; else cargo test --workspace; fi
 
-check: install-test fmt clippy docs architecture production deny contracts-check ## Formatting, lints, documentation, architecture, licences, committed contract artifacts
+check: install-test fmt clippy docs architecture production reproducible deny contracts-check ## Formatting, lints, documentation, architecture, licences, committed contract artifacts
 
 # A production image has no way to a software TD: this build of the client is tested on its own.
 production:

@@ -10,6 +10,15 @@ use std::io::{self, Write};
 /// When the stream cannot be written.
 pub fn tar(tree: &Tree, epoch: u64, out: impl Write) -> io::Result<()> {
     let mut builder = tar::Builder::new(out);
+    // Without an entry of its own the root gets the mode that the umask of whoever builds leaves.
+    let mut root = tar::Header::new_gnu();
+    root.set_entry_type(tar::EntryType::Directory);
+    root.set_mode(0o755);
+    root.set_uid(0);
+    root.set_gid(0);
+    root.set_mtime(epoch);
+    root.set_size(0);
+    builder.append_data(&mut root, "./", io::empty())?;
     for (path, entry) in tree.iter() {
         let mut header = tar::Header::new_gnu();
         header.set_mode(entry.mode);

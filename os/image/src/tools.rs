@@ -107,7 +107,10 @@ impl Tools {
     /// When it cannot be started or fails.
     pub fn run(&self, program: &str, arguments: &[&std::ffi::OsStr]) -> Result<String, ToolsError> {
         let linker = self.0.join(LIBRARIES).join("ld-linux-x86-64.so.2");
-        let output = Command::new(&linker)
+        // mkfs.erofs has the umask in the inode it keeps the ends of files in.
+        let output = Command::new("/bin/sh")
+            .args(["-c", r#"umask 022 && exec "$@""#, "sh"])
+            .arg(&linker)
             .arg("--library-path")
             .arg(self.0.join(LIBRARIES))
             .arg(self.0.join(program))

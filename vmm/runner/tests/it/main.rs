@@ -5,4 +5,5 @@ mod acpi;
 mod arguments;
 mod guest;
 mod machine;
+mod measured;
 mod refusals;

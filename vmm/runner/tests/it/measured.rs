@@ -1,0 +1,334 @@
+//! The measured image from power-on to an app that answers, on a real chain with a real KMS node: what is on the disk outlives a boot, what
+//! the contract does not allow gets no keys, and a boot that differs in one input is told apart by it. One network and one measurement
+//! for all steps: a boot under emulation takes ten seconds.
+
+use crate::guest::tools;
+use anvil_tests::{Account, Network, NetworkOptions};
+use authority_contracts::abi::KmsAuthority;
+use container_lab::{Image as AppImage, Registry, RegistryOptions};
+use kms_types::{AppId, ComposeHash, OsMeasurement, TdConfigId};
+use serde_json::{Value, json};
+use std::{
+    fs,
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+use td_measure::Catalogue;
+use tempfile::TempDir;
+use vm_runner::{
+    Accelerator, Ended, Image, LoadedImage, Platform, Shape, SoftTd, ToolRoot, Vm, VmConfig, VmEvent,
+};
+
+const DEADLINE: Duration = Duration::from_secs(180);
+const MEMORY: u64 = 1024;
+
+/// The folder with the programs this test was built beside.
+fn built() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    test.ancestors().nth(2).unwrap().to_owned()
+}
+
+fn image_folder() -> PathBuf {
+    let folder = std::env::var_os("KEDGE_IMAGE").map(PathBuf::from);
+    let folder = folder.unwrap_or_else(|| built().parent().unwrap().join("image/development"));
+    assert!(
+        folder.join("image.json").is_file(),
+        "{} is no image: run `make image`",
+        folder.display()
+    );
+    folder
+}
+
+fn hash(word: [u8; 32]) -> alloy::primitives::FixedBytes<32> {
+    alloy::primitives::FixedBytes(word)
+}
+
+struct Scene {
+    network: Network,
+    tools: ToolRoot,
+    image: LoadedImage,
+    registry: Registry,
+    app_image: String,
+    measurement: OsMeasurement,
+    catalogue: Catalogue,
+    folder: TempDir,
+}
+
+/// A boot, and what was heard of it.
+struct Boot {
+    vm: Vm,
+    heard: Arc<Mutex<String>>,
+    port: u16,
+    since: Instant,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let tools = tools().await.unwrap();
+        let image = Image::open(&image_folder()).unwrap();
+        image.check().unwrap();
+        let image = LoadedImage::read(image).unwrap();
+        let measured = image.measure(&tools, &config(MEMORY, None, 1)).unwrap();
+        let measurement = measured.registers();
+        let catalogue = Catalogue::from_measurements([measurement]).unwrap();
+        let network = Network::start(NetworkOptions::default()).await.unwrap();
+        let allow = KmsAuthority::addOsImageHashCall {
+            osImageHash: hash(catalogue.os_image_hash().to_bytes()),
+        };
+        network.govern(Account::NetworkOwner, &allow).await.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let registry = Registry::start(&folder.path().join("registry"), RegistryOptions::default())
+            .await
+            .unwrap();
+        let layout = AppImage::busybox()
+            .unwrap()
+            .build(&folder.path().join("layout"))
+            .unwrap();
+        let pushed = layout.push(&registry, "app", "1").await.unwrap();
+        // QEMU's user network calls the host's loopback so.
+        let app_image = pushed.replace("127.0.0.1", "10.0.2.2");
+        Self {
+            network,
+            tools,
+            image,
+            registry,
+            app_image,
+            measurement,
+            catalogue,
+            folder,
+        }
+    }
+
+    /// An app whose page has a line for each time it was started on this disk.
+    fn compose(&self, name: &str) -> Vec<u8> {
+        let identity = self.network.node().unwrap().kms_identity();
+        let compose = format!(
+            "services:\n  web:\n    image: {}\n    command: sh -c 'echo started >> /data/page; exec httpd -f -p 80 -h /data'\n    \
+             ports: ['80:80']\n    volumes: ['data:/data']\nvolumes: {{ data: }}\n",
+            self.app_image
+        );
+        let document = json!({
+            "manifest_version": 2,
+            "name": name,
+            "runner": "docker-compose",
+            "docker_compose_file": compose,
+            "key_provider": "kms",
+            "key_provider_id": hex::encode(identity.as_bytes()),
+        });
+        serde_json::to_vec(&document).unwrap()
+    }
+
+    fn document(&self, app: AppId, compose: &[u8]) -> Vec<u8> {
+        let description = self.network.description();
+        let node = self.network.node().unwrap();
+        let catalogue: Value = serde_json::from_slice(&self.catalogue.to_json().unwrap()).unwrap();
+        let host = self.registry.address().replace("127.0.0.1", "10.0.2.2");
+        let document = json!({
+            "version": 1,
+            "app_compose": std::str::from_utf8(compose).unwrap(),
+            "app_id": app,
+            "instance_seed": "11".repeat(20),
+            "kms_urls": [node.url().replace("127.0.0.1", "10.0.2.2")],
+            "kms_identity": node.identity(),
+            "chain": { "chain_id": description.chain_id, "contract": description.kms_authority },
+            "vm_config": json!({ "platform": "sim-vm" }).to_string(),
+            "catalogue": catalogue,
+            "registries": { "insecure": [host] },
+        });
+        serde_json::to_vec(&document).unwrap()
+    }
+
+    async fn boot(&self, app: AppId, compose: &[u8], disk: &Path, measurement: OsMeasurement) -> Boot {
+        let since = Instant::now();
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        let mut bound = [0; 48];
+        bound[0] = 1;
+        bound[1..33].copy_from_slice(&ComposeHash::of(compose).to_bytes());
+        let td = SoftTd {
+            program: built().join("soft-td"),
+            platform: self.network.folder().path().join("platform"),
+            measurement,
+            mr_config_id: TdConfigId::new(bound),
+        };
+        let heard = Arc::<Mutex<String>>::default();
+        let ear = heard.clone();
+        let vm = Vm::start(
+            &self.tools,
+            self.image.image(),
+            &config(MEMORY, Some(disk), port),
+            &self.document(app, compose),
+            Some(&td),
+            &self.folder.path().join("vm"),
+            move |event| {
+                if let VmEvent::Console(bytes) = event {
+                    ear.lock().unwrap().push_str(&String::from_utf8_lossy(&bytes));
+                }
+            },
+        )
+        .await
+        .unwrap();
+        Boot {
+            vm,
+            heard,
+            port,
+            since,
+        }
+    }
+}
+
+fn config(memory: u64, data: Option<&Path>, port: u16) -> VmConfig {
+    VmConfig {
+        platform: Platform::SimVm(Accelerator::Tcg),
+        shape: Shape::new(2, memory).unwrap(),
+        data: data.map(Path::to_owned),
+        forwards: vec![format!("{port}:80").parse().unwrap()],
+    }
+}
+
+impl Boot {
+    async fn see(&self, text: &str) -> Duration {
+        loop {
+            let heard = self.heard.lock().unwrap().clone();
+            if heard.contains(text) {
+                return self.since.elapsed();
+            }
+            assert!(self.since.elapsed() < DEADLINE, "no {text:?} in:\n{heard}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// The app's page, once it answers.
+    async fn page(&self) -> String {
+        loop {
+            if let Some(page) = self.ask() {
+                return page;
+            }
+            let heard = self.heard.lock().unwrap().clone();
+            assert!(self.since.elapsed() < DEADLINE, "no page; console:\n{heard}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    fn ask(&self) -> Option<String> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+        stream.write_all(b"GET /page HTTP/1.0\r\n\r\n").ok()?;
+        let mut page = String::new();
+        stream.read_to_string(&mut page).ok()?;
+        let (head, body) = page.split_once("\r\n\r\n")?;
+        head.contains(" 200 ").then(|| body.to_owned())
+    }
+
+    /// Waits for its end; gives what it said.
+    async fn ended(mut self) -> (Ended, String) {
+        let ended = tokio::time::timeout(DEADLINE, self.vm.wait()).await;
+        let heard = self.heard.lock().unwrap().clone();
+        (
+            ended
+                .unwrap_or_else(|_| panic!("it does not end:\n{heard}"))
+                .unwrap(),
+            heard,
+        )
+    }
+}
+
+fn disk(folder: &Path, name: &str) -> PathBuf {
+    let path = folder.join(name);
+    fs::File::create(&path).unwrap().set_len(1 << 30).unwrap();
+    path
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn from_power_on_to_an_app_that_keeps_its_data() {
+    let scene = Scene::new().await;
+    let compose = scene.compose("hello");
+    let app = scene.network.create_app_for(&compose).await.unwrap();
+    let first = disk(scene.folder.path(), "first.disk");
+
+    let boot = scene.boot(app, &compose, &first, scene.measurement).await;
+    let keys = boot.see("from kms").await;
+    boot.see("/var/lib/kedge, encrypted").await;
+    assert_eq!(boot.page().await, "started\n");
+    println!(
+        "keys released after {keys:?}, the app answers after {:?}",
+        boot.since.elapsed()
+    );
+    let mut boot = boot;
+    // The power is cut: what the app wrote and closed before is on the disk.
+    boot.vm.kill().await.unwrap();
+    drop(boot);
+
+    let boot = scene.boot(app, &compose, &first, scene.measurement).await;
+    let page = boot.page().await;
+    assert!(page.ends_with("started\n"), "{page}");
+    drop(boot);
+
+    // The disk of another instance, and one somebody wrote to.
+    let other = scene.compose("other");
+    let other_app = scene.network.create_app_for(&other).await.unwrap();
+    let (ended, said) = scene
+        .boot(other_app, &other, &first, scene.measurement)
+        .await
+        .ended()
+        .await;
+    assert_eq!(ended, Ended::PoweredOff);
+    assert!(
+        said.contains("neither empty nor of this app, instance and key"),
+        "{said}"
+    );
+
+    let mut bytes = fs::read(&first).unwrap();
+    bytes[(1 << 20) + 4096 + 40] ^= 1;
+    let changed = scene.folder.path().join("changed.disk");
+    fs::write(&changed, &bytes).unwrap();
+    drop(bytes);
+    let (_, said) = scene
+        .boot(app, &compose, &changed, scene.measurement)
+        .await
+        .ended()
+        .await;
+    assert!(
+        said.contains("LUKS2 header is not the one this guest wrote"),
+        "{said}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_allowed_or_not_measured_so_gets_no_keys() {
+    let scene = Scene::new().await;
+    let compose = scene.compose("hello");
+    let app = scene.network.create_app_for(&compose).await.unwrap();
+    let empty = disk(scene.folder.path(), "empty.disk");
+
+    // A document the app's contract does not know.
+    let unknown = scene.compose("never registered");
+    let (ended, said) = scene
+        .boot(app, &unknown, &empty, scene.measurement)
+        .await
+        .ended()
+        .await;
+    assert_eq!(ended, Ended::PoweredOff);
+    assert!(
+        said.contains("compose hash") && said.contains("no keys"),
+        "{said}"
+    );
+
+    // Another amount of memory than the catalogue has: what QEMU is given measures to something else.
+    let other = scene
+        .image
+        .measure(&scene.tools, &config(MEMORY + 256, None, 1))
+        .unwrap()
+        .registers();
+    let (_, said) = scene.boot(app, &compose, &empty, other).await.ended().await;
+    assert!(said.contains("catalogue") && said.contains("no keys"), "{said}");
+
+    // Nothing was written to the disk in all this.
+    assert!(fs::read(&empty).unwrap().iter().all(|byte| *byte == 0));
+}
