@@ -276,6 +276,28 @@ pub enum Os {
     },
     /// Runs a VM of an OS image on this machine until it ends; Ctrl-C presses its power button.
     Boot(Box<Boot>),
+    /// Says what an OS image measures to on shapes of VM, and writes the catalogue over them.
+    Measure(Measure),
+}
+
+/// `kedge os measure`
+#[derive(Debug, Args)]
+pub struct Measure {
+    /// Folder of the image.
+    #[arg(long, value_name = "DIR")]
+    pub image: PathBuf,
+    /// Folder of the tools, as `os-image tools` unpacks them [default: the one in ~/.cache/kedge/tools].
+    #[arg(long, value_name = "DIR", env = "KEDGE_TOOLS")]
+    pub tools: Option<PathBuf>,
+    /// Memory, MiB; several are measured with every number of vCPUs.
+    #[arg(long, value_name = "MIB", value_delimiter = ',', default_values_t = [1024])]
+    pub memory: Vec<u64>,
+    /// Numbers of vCPUs.
+    #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [2])]
+    pub vcpus: Vec<u16>,
+    /// Write the catalogue here, for `kedge os allow --catalogue` and the guest's host document.
+    #[arg(long, value_name = "FILE")]
+    pub catalogue: Option<PathBuf>,
 }
 
 /// `kedge os boot`

@@ -108,6 +108,8 @@ fn quiet(words: Vec<OsString>, socket: &Path) -> Vec<OsString> {
             .and_then(|rest| rest.split(',').next());
         match id.filter(|_| chardev) {
             Some(id) => all.push(format!("null,{id}").into()),
+            // Nothing runs, so no memory is needed: a small machine can measure a large VM.
+            None if text.starts_with("memory-backend-ram,") => all.push(format!("{text},reserve=off").into()),
             None => all.push(word),
         }
         chardev = text == "-chardev";

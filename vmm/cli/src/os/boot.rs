@@ -1,7 +1,10 @@
 //! `kedge os boot`: a VM of an image on this machine, from power-on to its end. Refuses an image whose files are not the ones it
 //! describes, and never runs another platform than the one asked for.
 
-use super::terminal::{Lines, plain};
+use super::{
+    terminal::{Lines, plain},
+    tools::tools,
+};
 use crate::{
     cli::{AcceleratorName, Boot, PlatformName},
     exit::Refused,
@@ -12,7 +15,7 @@ use kms_types::{ComposeHash, TdConfigId};
 use serde_json::{Map, Value, json};
 use std::{
     os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
+    path::Path,
     time::{Duration, Instant},
 };
 use tokio::{
@@ -143,32 +146,6 @@ fn verdict(ended: Result<Ended>, show: &Show, log: &Path, output: &Output) -> Re
     };
     output.result("", &[("ended", word.into()), ("seconds", show.seconds().into())]);
     Ok(())
-}
-
-/// The one tool folder there is, unless one is named.
-fn tools(named: Option<&Path>) -> Result<PathBuf> {
-    if let Some(folder) = named {
-        return Ok(folder.to_owned());
-    }
-    let home = std::env::var_os("HOME").context("HOME is not set: name the tool folder with --tools")?;
-    let cache = Path::new(&home).join(".cache/kedge/tools");
-    let folders = std::fs::read_dir(&cache).into_iter().flatten().flatten();
-    let found: Vec<PathBuf> = folders
-        .map(|entry| entry.path())
-        .filter(|path| path.extension().is_none() && path.is_dir())
-        .collect();
-    match found.as_slice() {
-        [folder] => Ok(folder.clone()),
-        [] => bail!(
-            "no tool folder in {}: make one with `os-image tools`, or name one with --tools",
-            cache.display()
-        ),
-        more => bail!(
-            "{} tool folders in {}: name one with --tools",
-            more.len(),
-            cache.display()
-        ),
-    }
 }
 
 /// MRCONFIGID for the app of a host document; zero for a document without one, which the guest will refuse.

@@ -1,7 +1,9 @@
 //! `kedge os`: the OS images a network allows, and a VM of one on this machine.
 
 mod boot;
+mod measure;
 mod terminal;
+mod tools;
 
 use crate::{
     cli::{Image, Os},
@@ -53,6 +55,7 @@ pub(crate) async fn run(state: &Path, command: Os, output: &Output) -> Result<()
                 .await?;
             output.result("", &[("os image", json!(hash)), ("allowed", json!(false))]);
         }
+        Os::Measure(asked) => measure::run(&asked, output)?,
         Os::Boot(asked) => boot::run(state, *asked, output).await?,
         Os::Show { target } => {
             let at = Connection::open(state, &target, Role::Reader).await?;

@@ -9,6 +9,7 @@ use std::{
     process::{Command, Output, Stdio},
     time::{Duration, Instant},
 };
+use td_measure::Catalogue;
 use vm_runner::{Accelerator, LoadedImage, Platform, Shape, VmConfig};
 
 fn command(state: &Path, arguments: &[&str]) -> Command {
@@ -81,6 +82,17 @@ async fn a_vm_is_shown_from_power_on_to_the_button() {
     );
     std::fs::write(&kernel, bytes).unwrap();
 
+    // What it will measure to, as the network is told before.
+    let catalogue = guest.path("catalogue.json");
+    let measured = Command::new(env!("CARGO_BIN_EXE_kedge"))
+        .args(["--json", "os", "measure", "--tools", &tools, "--image", &image])
+        .args(["--vcpus", "1,2", "--memory", "512", "--catalogue"])
+        .arg(&catalogue)
+        .output()
+        .unwrap();
+    let measured: Value = serde_json::from_slice(&measured.stdout).unwrap();
+    assert_eq!(measured["shapes"].as_array().unwrap().len(), 2, "{measured}");
+
     let mut child = command(&state, &common)
         .args(["--accel", "tcg", "--vcpus", "1", "--console", "--json"])
         .arg("--host-document")
@@ -124,8 +136,11 @@ async fn a_vm_is_shown_from_power_on_to_the_button() {
         data: None,
         forwards: Vec::new(),
     };
-    let measured = LoadedImage::read(guest.image.clone()).unwrap();
-    let registers = measured.measure(&guest.tools, &config).unwrap().registers();
+    let loaded = LoadedImage::read(guest.image.clone()).unwrap();
+    let registers = loaded.measure(&guest.tools, &config).unwrap().registers();
+    let catalogue = Catalogue::from_json(&std::fs::read(&catalogue).unwrap()).unwrap();
+    assert!(catalogue.proof(&registers).is_some(), "{registers:?}");
+    assert_eq!(measured["os_image"], serde_json::json!(catalogue.os_image_hash()));
     let quote = seen.iter().find_map(|line| {
         let text = line["value"]["text"]
             .as_str()?
