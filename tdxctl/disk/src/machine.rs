@@ -9,8 +9,8 @@ use crate::marker::{Marker, MarkerKey, State};
 pub struct Beginning<'a> {
     /// Both markers' sectors.
     pub markers: &'a [[u8; SECTOR]; 2],
-    /// The header's bytes.
-    pub header: &'a [u8],
+    /// Whether there are only zeros where data of others would show: everything before our own data, and the disk's end.
+    pub blank: bool,
     /// Bytes of the disk.
     pub size: u64,
 }
@@ -64,7 +64,7 @@ pub fn plan(beginning: &Beginning<'_>, key: &MarkerKey) -> Result<Plan, DiskErro
         }),
         Some(marker) => Ok(Plan::Open(marker)),
         // G4: a disk that is not zero may hold somebody's data; one that is zero has nothing to lose.
-        None if beginning.markers.iter().all(|sector| zero(sector)) && zero(beginning.header) => {
+        None if beginning.markers.iter().all(|sector| zero(sector)) && beginning.blank => {
             Ok(Plan::Format { sequence: 1 })
         }
         None if beginning.markers.iter().all(|sector| zero(sector)) => Err(DiskError::NotOurs {

@@ -1,7 +1,7 @@
 //! Opens a data disk: decides, formats if that is due, opens from the checked copy, counts the boot, mounts.
 
 use crate::block::Block;
-use crate::layout::{HEADER, HEADER_LEN, MARKERS};
+use crate::layout::{DATA, HEADER, HEADER_LEN, LEAST, MARKERS};
 use crate::machine::{Beginning, Plan, plan, slot};
 use crate::marker::{Marker, MarkerKey, State};
 use crate::{DiskError, header, programs};
@@ -47,15 +47,19 @@ impl DataDisk {
     pub fn open(&self, markers: &MarkerKey, key: &[u8; 64]) -> Result<Opened, DiskError> {
         self.close()?;
         let disk = Block::open(&self.device)?;
+        let size = disk.size()?;
+        let found = [disk.read(MARKERS[0])?, disk.read(MARKERS[1])?];
         let beginning = Beginning {
-            markers: &[disk.read(MARKERS[0])?, disk.read(MARKERS[1])?],
-            header: &disk.read_vec(HEADER, HEADER_LEN)?,
-            size: disk.size()?,
+            markers: &found,
+            // A disk with a marker is not read for it: all of this is before the first boot.
+            blank: size >= LEAST && found.as_flattened().iter().all(|byte| *byte == 0) && blank(&disk, size)?,
+            size,
         };
         let (marker, new) = match plan(&beginning, markers)? {
             Plan::Format { sequence } => (self.format(&disk, markers, key, sequence, beginning.size)?, true),
             Plan::Open(marker) => {
-                self.open_mapping(&disk, &marker, beginning.header, key)?;
+                let header = disk.read_vec(HEADER, HEADER_LEN)?;
+                self.open_mapping(&disk, &marker, &header, key)?;
                 (marker, false)
             }
         };
@@ -162,6 +166,19 @@ impl DataDisk {
 
 fn mapping() -> PathBuf {
     Path::new("/dev/mapper").join(NAME)
+}
+
+/// Whether there are only zeros before the data and in the last piece: every common file system, volume and partition table has its
+/// signs in one of the two.
+fn blank(disk: &Block, size: u64) -> Result<bool, DiskError> {
+    let wipe = WIPE as u64;
+    let end = size.saturating_sub(wipe);
+    for at in (0..DATA).step_by(WIPE).chain([end]) {
+        if disk.read_vec(at, WIPE)?.iter().any(|byte| *byte != 0) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Places mke2fs reads before it wrote them: beginning and end, where other file systems have their signs, and the backup of the

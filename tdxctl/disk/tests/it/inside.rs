@@ -229,11 +229,27 @@ fn refused(state: &[u8]) {
         }
         refuse(what, open());
     }
-    for at in MARKERS {
-        put(at, &state[at as usize..][..512]);
-    }
+    others(state);
     assert_eq!(differing(state, &raw()), Vec::<usize>::new());
     say(&format!("{count} header bytes refused"));
+}
+
+/// Disks of others: what is not at our markers' places counts as well.
+fn others(state: &[u8]) {
+    let zeros = vec![0; BLOCK];
+    let places = (0..DATA as usize).chain(state.len() - (1 << 20)..state.len());
+    for block in places.step_by(BLOCK) {
+        if state[block..block + BLOCK] != zeros {
+            put(block as u64, &zeros);
+        }
+    }
+    // ext4's superblock, that of btrfs, somewhere in between, a backup partition table.
+    for at in [1024 + 56, 0x1_0040, DATA - 1, state.len() as u64 - 512] {
+        put(at, &[1]);
+        refuse(&format!("a disk with data at {at}"), open());
+        put(at, &[0]);
+    }
+    set_back(state);
 }
 
 /// The superblock of dm-integrity is the host's to change, and the kernel reads it: whatever it says, no other data comes of it.
