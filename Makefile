@@ -20,7 +20,6 @@ help: ## This list
 demo: install-demo ## The main job on this machine: keys released to a registered app, refused after revocation
 	@echo ">> building kedge, kms-node, soft-td, tdxctl (the first build takes some minutes)"
 	cargo build --workspace $(PROGRAMS)
-	os/build development "$(TARGET)/image/development" >/dev/null
 	"$(TARGET)/debug/kedge" demo $(DEMO_FLAGS)
 
 test: install-test test-contracts test-vectors test-rust ## Every test: Solidity, key vectors, Rust on real Anvil and PostgreSQL
@@ -44,6 +43,8 @@ reproducible: image ## Builds the image again elsewhere and compares every byte
 test-rust: install-test
 	# The scenarios start the real programs.
 	cargo build --workspace $(PROGRAMS)
+	# The VM tests boot it.
+	os/build development "$(TARGET)/image/development" >/dev/null
 	if [ "$(NEXTEST)" = yes ]; then cargo nextest run --workspace; else cargo test --workspace; fi
 
 check: install-test fmt clippy docs architecture production reproducible deny contracts-check ## Formatting, lints, documentation, architecture, licences, committed contract artifacts
