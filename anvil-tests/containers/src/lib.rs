@@ -6,12 +6,14 @@
 mod containerd;
 pub mod image;
 mod leftovers;
+mod ports;
 mod process;
 mod proxy;
 mod registry;
 
 pub use containerd::{Containerd, Options};
 pub use image::{Healthcheck, Image, Layer, MediaTypes, OciLayout};
+pub use ports::free_port;
 pub use process::{require, require_root};
 pub use proxy::Proxy;
 pub use registry::{PASSWORD, Registry, RegistryOptions, Request, USER};

@@ -6,17 +6,10 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use compose_file::{Network, NetworkAttachment, NetworkMode, PortMapping, Protocol, Service};
+use container_lab::free_port;
 use container_runtime::{FailureKind, RuntimeError};
 
 use crate::lab::{LIMIT, Scene, exited, lines, one, project, service};
-
-fn free_port() -> u16 {
-    TcpListener::bind(("127.0.0.1", 0))
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
-}
 
 fn publish(service: &mut Service, host: u16, container: u16) {
     service.ports.push(PortMapping {
@@ -53,7 +46,7 @@ fn get(address: Ipv4Addr, port: u16) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn published_ports_are_reached_from_loopback_and_the_container_itself() {
     let scene = Scene::new().await;
-    let port = free_port();
+    let port = free_port().unwrap();
     let mut web = http("echo hello from web");
     publish(&mut web, port, 80);
     let running = scene.up(&project([("web", web.clone())])).await.unwrap();
@@ -161,7 +154,7 @@ async fn network_modes_share_or_do_without() {
     alone.network_mode = NetworkMode::None;
     host.network_mode = NetworkMode::Host;
     beside.network_mode = NetworkMode::Service("web".parse().unwrap());
-    let port = free_port();
+    let port = free_port().unwrap();
     host.environment.insert("PORT".to_owned(), Some(port.to_string()));
     let mut web = http("echo web");
     publish(&mut web, port, 80);
@@ -244,7 +237,7 @@ impl Drop for Neighbour {
 async fn g15_a_neighbour_reaches_published_ports_and_nothing_else() {
     let scene = Scene::new().await;
     let neighbour = Neighbour::new();
-    let (open, local) = (free_port(), free_port());
+    let (open, local) = (free_port().unwrap(), free_port().unwrap());
     let mut web = http("echo published");
     publish(&mut web, open, 80);
     let mut inner = http("echo for loopback");

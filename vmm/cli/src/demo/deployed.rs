@@ -45,9 +45,8 @@ impl Stage {
         let folder = tempfile::Builder::new().prefix("kedge-").tempdir()?;
         let image = Image::busybox()?.build(&folder.path().join("image"))?;
         image.archive(&folder.path().join("image.tar"), "demo.local/hello:1")?;
-        let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let stage = Self {
-            port,
+            port: container_lab::free_port()?,
             digest: image.digest.clone(),
             folder,
         };

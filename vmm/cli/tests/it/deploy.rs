@@ -31,13 +31,8 @@ impl App {
         image
             .archive(&folder.path().join("image.tar"), "lab.local/web:1")
             .unwrap();
-        let port = std::net::TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
         let app = Self {
-            port,
+            port: container_lab::free_port().unwrap(),
             digest: image.digest.clone(),
             folder,
         };
