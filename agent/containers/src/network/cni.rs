@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::NetworkError;
+use super::link;
 use super::program::{run, words};
 use super::subnet::Subnet;
 
@@ -95,6 +96,7 @@ impl Plugins {
 
     /// Adds the interface to a network namespace; gives its address.
     pub(crate) async fn add(&self, attachment: &Attachment, netns: &Path) -> Result<Ipv4Addr, NetworkError> {
+        link::remove_without_address(&attachment.bridge).map_err(NetworkError::io(&attachment.bridge))?;
         let bridge = self.bridge_config(attachment);
         let result = self
             .run("bridge", "ADD", attachment, Some(netns), &bridge)

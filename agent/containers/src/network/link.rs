@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketType, recv, sendto, socket};
@@ -15,6 +16,19 @@ const NODEV: i32 = 19;
 /// Whether an interface is there.
 pub(crate) fn exists(name: &str) -> bool {
     Path::new("/sys/class/net").join(name).exists()
+}
+
+/// Removes a bridge that lost its hardware address: one whose first interface went before the plugin had given the bridge an
+/// address of its own, which happens to a plugin that is killed. The plugin cannot use such a bridge any more, but makes a new one.
+pub(crate) fn remove_without_address(bridge: &str) -> io::Result<()> {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    // Whoever saw the old one must not remove what another has made since.
+    let _lock = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let address = std::fs::read_to_string(Path::new("/sys/class/net").join(bridge).join("address"));
+    match address {
+        Ok(address) if address.trim() == "00:00:00:00:00:00" => remove(bridge),
+        _ => Ok(()),
+    }
 }
 
 /// The largest packet an interface takes.

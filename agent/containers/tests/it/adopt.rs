@@ -84,6 +84,43 @@ async fn containers_outlive_containerd_and_are_still_supervised() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_bridge_whose_plugin_was_killed_is_made_anew() {
+    let scene = Scene::new().await;
+    let running = scene.up(&two()).await.unwrap();
+    running.stop(Some(Duration::from_millis(100))).await.unwrap();
+    let state = std::fs::read_dir(scene.config.data.join("networks"))
+        .unwrap()
+        .next()
+        .unwrap();
+    let state: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(state.unwrap().path()).unwrap()).unwrap();
+    let bridge = state["bridge"].as_str().unwrap();
+    let ip = |words: &str| {
+        assert!(
+            Command::new("ip")
+                .args(words.split(' '))
+                .status()
+                .unwrap()
+                .success(),
+            "{words}"
+        )
+    };
+    let veth = bridge.replace("kdg", "v");
+    // What it leaves behind: a bridge that had its interface's address, and lost it with the interface.
+    ip(&format!("link del {bridge}"));
+    ip(&format!("link add {bridge} type bridge"));
+    ip(&format!("link add {veth} type veth peer name {veth}p"));
+    ip(&format!("link set {veth} master {bridge}"));
+    ip(&format!("link del {veth}"));
+    let address = std::fs::read_to_string(format!("/sys/class/net/{bridge}/address")).unwrap();
+    assert_eq!(address.trim(), "00:00:00:00:00:00");
+    let running = scene.up(&two()).await.unwrap();
+    assert_eq!(pids(&running).len(), 2);
+    running.stop(Some(Duration::from_millis(100))).await.unwrap();
+    scene.down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_start_cut_short_anywhere_is_cleared_and_done_again() {
     let scene = Scene::new().await;
     let socket = scene.folder.path().join("containerd.sock");
