@@ -278,6 +278,9 @@ pub enum Os {
     Boot(Box<Boot>),
     /// Says what an OS image measures to on shapes of VM, and writes the catalogue over them.
     Measure(Measure),
+    /// Says register by register what differs between an image and a boot that a quote or a firmware's log shows. Verifies no
+    /// signature.
+    Explain(Explain),
 }
 
 /// `kedge os measure`
@@ -298,6 +301,29 @@ pub struct Measure {
     /// Write the catalogue here, for `kedge os allow --catalogue` and the guest's host document.
     #[arg(long, value_name = "FILE")]
     pub catalogue: Option<PathBuf>,
+}
+
+/// `kedge os explain`
+#[derive(Debug, Args)]
+pub struct Explain {
+    /// Folder of the image.
+    #[arg(long, value_name = "DIR")]
+    pub image: PathBuf,
+    /// A quote: its bytes, hex, or JSON with `quote` in hex.
+    #[arg(long, value_name = "FILE", required_unless_present = "ccel")]
+    pub quote: Option<PathBuf>,
+    /// The firmware's event log, as the guest has it in /sys/firmware/acpi/tables/data/CCEL.
+    #[arg(long, value_name = "FILE")]
+    pub ccel: Option<PathBuf>,
+    /// Memory the VM should have, MiB.
+    #[arg(long, value_name = "MIB", default_value_t = 1024)]
+    pub memory: u64,
+    /// Number of vCPUs it should have.
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    pub vcpus: u16,
+    /// Folder of the tools, as `os-image tools` unpacks them [default: the one in ~/.cache/kedge/tools].
+    #[arg(long, value_name = "DIR", env = "KEDGE_TOOLS")]
+    pub tools: Option<PathBuf>,
 }
 
 /// `kedge os boot`

@@ -1,6 +1,8 @@
 //! `kedge os`: the OS images a network allows, and a VM of one on this machine.
 
 mod boot;
+mod difference;
+mod explain;
 mod measure;
 mod terminal;
 mod tools;
@@ -57,6 +59,7 @@ pub(crate) async fn run(state: &Path, command: Os, output: &Output) -> Result<()
         }
         Os::Measure(asked) => measure::run(&asked, output)?,
         Os::Boot(asked) => boot::run(state, *asked, output).await?,
+        Os::Explain(asked) => explain::run(&asked, output)?,
         Os::Show { target } => {
             let at = Connection::open(state, &target, Role::Reader).await?;
             show(&at, output).await?;

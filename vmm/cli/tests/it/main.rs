@@ -11,6 +11,7 @@ mod dev;
 mod guest;
 mod keys;
 mod os_boot;
+mod os_explain;
 mod verify;
 
 use serde_json::Value;

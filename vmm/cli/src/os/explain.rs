@@ -1,0 +1,261 @@
+//! `kedge os explain`: what differs between an image on a VM shape and a boot that a quote or a firmware's log shows; tries other
+//! shapes before it names an input. Verifies no signature: a quote is taken as it stands.
+
+use super::{
+    difference::{Register, Shown},
+    tools::tools,
+};
+use crate::{
+    cli::Explain,
+    exit::{Refused, Verdict},
+    output::{Output, line},
+};
+use anyhow::{Context, Result, bail};
+use guest_files::read_bounded;
+use kms_types::Mrtd;
+use serde_json::{Value, json};
+use std::{fs, path::Path};
+use td_measure::{
+    AcpiDigests, BootFiles, CcLog, MAX_CCEL, MeasuredBoot, Measurer, Memory, PageOrder, Tdvf, mrtd,
+};
+use vm_runner::{
+    Accelerator, AcpiTables, Image, ImageFile, Platform, RunnerError, Shape, ToolRoot, VmConfig,
+};
+
+/// Bytes of a file with a quote: hex, with an event log beside it.
+const MAX_QUOTE_FILE: usize = 4 << 20;
+/// Exit code of something that said no.
+const DIFFERS: u8 = 3;
+const VCPUS: [u16; 12] = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64];
+const MEMORY: [u64; 12] = [
+    512, 1024, 1536, 2048, 3072, 4096, 6144, 8192, 12288, 16384, 32768, 65536,
+];
+
+/// Runs the command.
+///
+/// # Errors
+/// When a file cannot be read, QEMU gives no tables, or something differs.
+pub(super) fn run(asked: &Explain, output: &Output) -> Result<()> {
+    let shown = shown(asked)?;
+    let contradictions = shown.contradictions();
+    if !contradictions.is_empty() {
+        let registers = contradictions.join(", ");
+        return Err(Refused(format!(
+            "the log does not lead to the quote's {registers}: it is of another boot"
+        ))
+        .into());
+    }
+    let tools = ToolRoot::new(&tools(asked.tools.as_deref())?)?;
+    let image = Image::open(&asked.image)?;
+    output.waiting("checking the image");
+    image.check()?;
+    let read = |part| -> Result<Vec<u8>> {
+        let path = image.path(part)?;
+        fs::read(&path).with_context(|| path.display().to_string())
+    };
+    let (firmware, kernel, initrd) = (
+        read(ImageFile::Firmware)?,
+        read(ImageFile::Kernel)?,
+        read(ImageFile::Initrd)?,
+    );
+    let files = BootFiles {
+        firmware: &firmware,
+        kernel: &kernel,
+        initrd: &initrd,
+        command_line: image.command_line(),
+    };
+    let machine = Machine {
+        tools: &tools,
+        image: &image,
+        measurer: Measurer::new(files)?,
+    };
+    let shape = Shape::new(asked.vcpus, asked.memory)?;
+    let first = machine.boot(shape)?;
+    let mut found = Found {
+        shape,
+        right: shown.has_shape_of(&first),
+        boot: first,
+        tried: 1,
+    };
+    if !found.right {
+        output.waiting("other shapes");
+        machine.search(&shown, shape, &mut found)?;
+    }
+    let older = mrtd(&firmware, &Tdvf::parse(&firmware)?, PageOrder::SectionBySection);
+    report(&shown, shape, &found, older, output)
+}
+
+fn shown(asked: &Explain) -> Result<Shown> {
+    let registers = match &asked.quote {
+        Some(path) => {
+            let quote = quote(path)?;
+            let described =
+                attestation::describe(&quote).with_context(|| format!("quote {}", path.display()))?;
+            Some(described.os)
+        }
+        None => None,
+    };
+    let log = match &asked.ccel {
+        Some(path) => {
+            let bytes = read_bounded(path, MAX_CCEL)?;
+            Some(CcLog::parse(&bytes).with_context(|| format!("log {}", path.display()))?)
+        }
+        None => None,
+    };
+    if registers.is_none() && log.is_none() {
+        bail!("expected --quote, --ccel, or both, got neither");
+    }
+    Ok(Shown { registers, log })
+}
+
+/// A quote as it stands, in hex, or as `quote` of a JSON object.
+fn quote(path: &Path) -> Result<Vec<u8>> {
+    let bytes = read_bounded(path, MAX_QUOTE_FILE)?;
+    let decode = |text: &str| hex::decode(text.trim().trim_start_matches("0x")).ok();
+    let Ok(text) = std::str::from_utf8(&bytes) else {
+        return Ok(bytes.to_vec());
+    };
+    let object = serde_json::from_str::<Value>(text).ok();
+    let inside = object.as_ref().and_then(|object| object.get("quote")?.as_str());
+    inside.map_or_else(|| decode(text), decode).with_context(|| {
+        format!(
+            "quote {}: expected bytes, hex, or JSON with \"quote\" in hex",
+            path.display()
+        )
+    })
+}
+
+/// The image, and what boots it.
+struct Machine<'a> {
+    tools: &'a ToolRoot,
+    image: &'a Image,
+    measurer: Measurer<'a>,
+}
+
+/// The shape to compare with, whether it is the right one, and its boot.
+struct Found {
+    shape: Shape,
+    right: bool,
+    boot: MeasuredBoot,
+    tried: usize,
+}
+
+impl Machine<'_> {
+    fn boot(&self, shape: Shape) -> Result<MeasuredBoot> {
+        let config = VmConfig {
+            platform: Platform::SimVm(Accelerator::Tcg),
+            shape,
+            data: None,
+            forwards: Vec::new(),
+        };
+        let tables = AcpiTables::read(self.tools, self.image, &config)?;
+        Ok(self.measurer.boot(shape.memory(), &tables.digests())?)
+    }
+
+    /// Tries shapes near the asked one first; only memory that the TD HOB or the kernel's header leaves possible.
+    fn search(&self, shown: &Shown, asked: Shape, found: &mut Found) -> Result<()> {
+        for shape in self.candidates(shown, asked)? {
+            let boot = match self.boot(shape) {
+                Ok(boot) => boot,
+                // This machine may not have the address space for it; what was not tried is not counted.
+                Err(error) if error.is::<RunnerError>() => continue,
+                Err(error) => return Err(error),
+            };
+            found.tried += 1;
+            let right = shown.has_shape_of(&boot);
+            // The shape's own memory, when the log says it, so that it is not told as what differs.
+            let nearer = !shown.has_memory_of(&found.boot) && shown.has_memory_of(&boot);
+            if right || nearer {
+                found.shape = shape;
+                found.boot = boot;
+            }
+            found.right = right;
+            if right {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn candidates(&self, shown: &Shown, asked: Shape) -> Result<Vec<Shape>> {
+        let none = AcpiDigests {
+            loader: [0; 48],
+            rsdp: [0; 48],
+            tables: [0; 48],
+        };
+        let mut all = vec![asked.memory_mib()];
+        all.extend(MEMORY.iter().filter(|mib| **mib != asked.memory_mib()));
+        let mut possible = Vec::new();
+        for mib in &all {
+            let boot = self.measurer.boot(Memory::mib(*mib)?, &none);
+            if boot.is_ok_and(|boot| shown.has_memory_of(&boot)) {
+                possible.push(*mib);
+            }
+        }
+        let mut vcpus = vec![asked.vcpus()];
+        vcpus.extend(VCPUS.iter().filter(|vcpus| **vcpus != asked.vcpus()));
+        let mut shapes = Vec::new();
+        for mib in &possible {
+            for vcpus in &vcpus {
+                shapes.push(Shape::new(*vcpus, *mib)?);
+            }
+        }
+        if possible.is_empty() {
+            // Another kernel: one dimension at a time.
+            for vcpus in &vcpus {
+                shapes.push(Shape::new(*vcpus, asked.memory_mib())?);
+            }
+            for mib in &all {
+                shapes.push(Shape::new(asked.vcpus(), *mib)?);
+            }
+        }
+        shapes.retain(|shape| *shape != asked);
+        Ok(shapes)
+    }
+}
+
+fn words(shape: Shape) -> String {
+    format!("{} vCPUs, {} MiB", shape.vcpus(), shape.memory_mib())
+}
+
+fn report(shown: &Shown, asked: Shape, found: &Found, older: Mrtd, output: &Output) -> Result<()> {
+    let registers = shown.against(&found.boot, older);
+    let of_image = registers.iter().all(|register| register.same != Some(false));
+    let ok = of_image && found.right && found.shape == asked;
+    if output.is_json() {
+        let json_of = |shape: Shape| json!({ "vcpus": shape.vcpus(), "memory_mib": shape.memory_mib() });
+        line(json!({
+            "ok": ok,
+            "of_image": of_image,
+            "asked": json_of(asked),
+            "shape": found.right.then(|| json_of(found.shape)),
+            "compared_with": json_of(found.shape),
+            "shapes_tried": found.tried,
+            "registers": registers.iter().map(Register::json).collect::<Vec<_>>(),
+        }));
+    } else {
+        let compared = words(found.shape);
+        match (found.right, found.shape == asked) {
+            (true, true) => line(format_args!("shape   {compared}")),
+            (true, false) => line(format_args!(
+                "shape   DIFFERS: {compared}; asked for {}",
+                words(asked)
+            )),
+            (false, _) => line(format_args!(
+                "shape   none of {} tried; below, the image on {compared}",
+                found.tried
+            )),
+        }
+        for register in &registers {
+            line(format_args!("{:7} {}", register.name, register.word()));
+            for difference in &register.differences {
+                line(format_args!("        {difference}"));
+            }
+        }
+    }
+    if ok {
+        Ok(())
+    } else {
+        Err(Verdict::Said(DIFFERS).into())
+    }
+}
