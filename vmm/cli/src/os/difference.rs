@@ -209,7 +209,7 @@ mod tests {
         let acpi = AcpiDigests {
             loader: [2; 48],
             rsdp: [3; 48],
-            tables: [tables; 48],
+            tables: [tables + 100; 48],
         };
         MeasuredBoot {
             mrtd: Mrtd::new([1; 48]),
