@@ -278,6 +278,8 @@ pub enum Os {
     Boot(Box<Boot>),
     /// Says what an OS image measures to on shapes of VM, and writes the catalogue over them.
     Measure(Measure),
+    /// Checks an image that somebody else built: files, root and catalogue against one another.
+    VerifyImage(VerifyImage),
     /// Says register by register what differs between an image and a boot that a quote or a firmware's log shows. Verifies no
     /// signature.
     Explain(Explain),
@@ -292,15 +294,32 @@ pub struct Measure {
     /// Folder of the tools, as `os-image tools` unpacks them [default: the one in ~/.cache/kedge/tools].
     #[arg(long, value_name = "DIR", env = "KEDGE_TOOLS")]
     pub tools: Option<PathBuf>,
-    /// Memory, MiB; several are measured with every number of vCPUs.
-    #[arg(long, value_name = "MIB", value_delimiter = ',', default_values_t = [1024])]
+    /// Memory, MiB; several are measured with every number of vCPUs [default: the shapes of image.json].
+    #[arg(long, value_name = "MIB", value_delimiter = ',', requires = "vcpus")]
     pub memory: Vec<u64>,
     /// Numbers of vCPUs.
-    #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [2])]
+    #[arg(long, value_name = "N", value_delimiter = ',', requires = "memory")]
     pub vcpus: Vec<u16>,
     /// Write the catalogue here, for `kedge os allow --catalogue` and the guest's host document.
     #[arg(long, value_name = "FILE")]
     pub catalogue: Option<PathBuf>,
+}
+
+/// `kedge os verify-image`
+#[derive(Debug, Args)]
+pub struct VerifyImage {
+    /// Folder of the image.
+    #[arg(long, value_name = "DIR")]
+    pub image: PathBuf,
+    /// Its catalogue [default: catalogue.json in its folder].
+    #[arg(long, value_name = "FILE")]
+    pub catalogue: Option<PathBuf>,
+    /// The hash it should have, as `kedge os show` lists them.
+    #[arg(long, value_name = "HASH")]
+    pub os_image: Option<OsImageHash>,
+    /// Folder of the tools, as `os-image tools` unpacks them [default: the one in ~/.cache/kedge/tools].
+    #[arg(long, value_name = "DIR", env = "KEDGE_TOOLS")]
+    pub tools: Option<PathBuf>,
 }
 
 /// `kedge os explain`

@@ -1,7 +1,7 @@
 //! An OS image as a VM is started from: a folder with `image.json` and the four files it names. Refuses files of another size, and
 //! on request of another hash; names that lead out of the folder; and descriptions it does not know.
 
-use crate::RunnerError;
+use crate::{RunnerError, Shape, ToolRoot};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::{
@@ -13,6 +13,11 @@ use std::{
 
 /// Bytes of `image.json`.
 pub const MAX_IMAGE_JSON: u64 = 1 << 20;
+/// Shapes of one image.
+const MAX_SHAPES: usize = 4096;
+/// Bytes of a block of the rootfs.
+const BLOCK: u64 = 4096;
+const VERITYSETUP: &str = "usr/sbin/veritysetup";
 const FORMAT: &str = "kedge/image/v1";
 /// Bytes of a command line: what x86 kernels take.
 const MAX_COMMAND_LINE: usize = 2047;
@@ -59,6 +64,22 @@ struct Description {
     flavour: String,
     command_line: String,
     files: BTreeMap<String, Entry>,
+    root: Root,
+    shapes: Shapes,
+}
+
+/// The dm-verity tree of the rootfs, behind its data.
+#[derive(Debug, Clone, Deserialize)]
+struct Root {
+    hash: String,
+    blocks: u64,
+    salt: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct Shapes {
+    vcpus: Vec<u16>,
+    memory_mib: Vec<u64>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -115,6 +136,77 @@ impl Image {
             self.compare(part, &hex::encode(hash.finalize()))?;
         }
         Ok(())
+    }
+
+    /// Compares the rootfs with the root hash on the command line, by which alone a guest knows its root.
+    ///
+    /// # Errors
+    /// When the command line names another root than the description, or the rootfs has another.
+    pub fn check_root(&self, tools: &ToolRoot) -> Result<(), RunnerError> {
+        let Root { hash, blocks, salt } = &self.description.root;
+        let words = |name: &str| -> Vec<&str> {
+            let words = self.command_line().split(' ');
+            words.filter_map(|word| word.strip_prefix(name)).collect()
+        };
+        for (name, expected) in [
+            ("kedge.root=", hash),
+            ("kedge.blocks=", &blocks.to_string()),
+            ("kedge.salt=", salt),
+        ] {
+            let actual = words(name);
+            if actual != [expected.as_str()] {
+                return Err(fault(
+                    "image.json: command_line",
+                    format!("{name}{expected} once"),
+                    format!("{actual:?}"),
+                ));
+            }
+        }
+        let rootfs = self.path(ImageFile::Rootfs)?;
+        let offset = blocks
+            .checked_mul(BLOCK)
+            .filter(|_| hex::decode(hash).is_ok_and(|hash| hash.len() == 32));
+        let Some(offset) = offset else {
+            return Err(fault(
+                "image.json: root",
+                "a hash of 32 bytes and a number of blocks",
+                format!("{hash:.80}, {blocks}"),
+            ));
+        };
+        let output = tools
+            .program(
+                VERITYSETUP,
+                [
+                    "verify".into(),
+                    rootfs.clone().into(),
+                    rootfs.clone().into(),
+                    hash.into(),
+                    format!("--hash-offset={offset}").into(),
+                ],
+            )
+            .output()
+            .map_err(RunnerError::io(&rootfs))?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        Err(fault("rootfs", format!("root hash {hash}"), said))
+    }
+
+    /// The shapes of VM the image is meant for.
+    ///
+    /// # Errors
+    /// When one is no shape, or there are more than 4096.
+    pub fn shapes(&self) -> Result<Vec<Shape>, RunnerError> {
+        let Shapes { vcpus, memory_mib } = &self.description.shapes;
+        let count = vcpus.len().saturating_mul(memory_mib.len());
+        if !(1..=MAX_SHAPES).contains(&count) {
+            return Err(fault("image.json: shapes", format!("1 to {MAX_SHAPES}"), count));
+        }
+        let pairs = vcpus
+            .iter()
+            .flat_map(|vcpus| memory_mib.iter().map(move |mib| (*vcpus, *mib)));
+        pairs.map(|(vcpus, mib)| Shape::new(vcpus, mib)).collect()
     }
 
     /// Refuses another hash of a part than the description has.
@@ -200,7 +292,7 @@ mod tests {
     fn a_name_that_leads_out_of_the_folder_is_refused() {
         for name in ["../kernel", "/kernel", "a/b", "..", "."] {
             let text = format!(
-                r#"{{"format":"{FORMAT}","flavour":"x","command_line":"quiet","files":{{"kernel":{{"file":"{name}","size":1,"sha256":""}}}}}}"#
+                r#"{{"format":"{FORMAT}","flavour":"x","command_line":"quiet","files":{{"kernel":{{"file":"{name}","size":1,"sha256":""}}}},"root":{{"hash":"","blocks":0,"salt":""}},"shapes":{{"vcpus":[],"memory_mib":[]}}}}"#
             );
             let error = parse(text.as_bytes()).unwrap_err().to_string();
             assert!(error.contains("names inside the folder"), "{name}: {error}");

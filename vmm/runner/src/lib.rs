@@ -31,7 +31,7 @@ pub use config::{Accelerator, Forward, Platform, QuoteSocket, Shape, TdxOptions,
 pub use console::MAX_CONSOLE_LOG;
 pub use error::RunnerError;
 pub use image::{Image, ImageFile, MAX_IMAGE_JSON};
-pub use measure::LoadedImage;
+pub use measure::{Bench, LoadedImage};
 pub use progress::MAX_PROGRESS_LINE;
 pub use soft_td::SoftTd;
 pub use tools::{MACHINE, QEMU_SERIES, ToolRoot};

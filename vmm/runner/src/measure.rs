@@ -1,6 +1,6 @@
 //! What the registers of a boot are: the very files and arguments QEMU is given, measured by `td-measure`.
 
-use crate::{AcpiTables, Image, ImageFile, RunnerError, ToolRoot, VmConfig};
+use crate::{Accelerator, AcpiTables, Image, ImageFile, Platform, RunnerError, Shape, ToolRoot, VmConfig};
 use std::fs;
 use td_measure::{BootFiles, MeasuredBoot, Measurer};
 
@@ -37,18 +37,70 @@ impl LoadedImage {
         &self.image
     }
 
-    /// Every event of the registers of a VM, its ACPI tables asked of QEMU.
+    /// What measures boots of the image on this QEMU.
     ///
     /// # Errors
-    /// When the files cannot be booted so, or QEMU does not give the tables.
-    pub fn measure(&self, tools: &ToolRoot, config: &VmConfig) -> Result<MeasuredBoot, RunnerError> {
-        let tables = AcpiTables::read(tools, &self.image, config)?;
+    /// When the firmware cannot be measured.
+    pub fn bench<'a>(&'a self, tools: &'a ToolRoot) -> Result<Bench<'a>, RunnerError> {
         let measurer = Measurer::new(BootFiles {
             firmware: &self.firmware,
             kernel: &self.kernel,
             initrd: &self.initrd,
             command_line: self.image.command_line(),
         })?;
-        Ok(measurer.boot(config.shape.memory(), &tables.digests())?)
+        Ok(Bench {
+            tools,
+            image: self,
+            measurer,
+        })
+    }
+
+    /// Every event of the registers of a VM, its ACPI tables asked of QEMU.
+    ///
+    /// # Errors
+    /// When the files cannot be booted so, or QEMU does not give the tables.
+    pub fn measure(&self, tools: &ToolRoot, config: &VmConfig) -> Result<MeasuredBoot, RunnerError> {
+        self.bench(tools)?.boot_of(config)
+    }
+}
+
+/// An image and the QEMU it boots on. What no shape changes is hashed once.
+#[derive(Debug)]
+pub struct Bench<'a> {
+    tools: &'a ToolRoot,
+    image: &'a LoadedImage,
+    measurer: Measurer<'a>,
+}
+
+impl<'a> Bench<'a> {
+    /// Every event of the registers of a VM of this shape.
+    ///
+    /// # Errors
+    /// When the files cannot be booted so, or QEMU does not give the tables.
+    pub fn boot(&self, shape: Shape) -> Result<MeasuredBoot, RunnerError> {
+        self.boot_of(&VmConfig {
+            // QEMU makes the tables while the processors stand still, so who would run them does not matter.
+            platform: Platform::SimVm(Accelerator::Tcg),
+            shape,
+            data: None,
+            forwards: Vec::new(),
+        })
+    }
+
+    fn boot_of(&self, config: &VmConfig) -> Result<MeasuredBoot, RunnerError> {
+        let tables = AcpiTables::read(self.tools, &self.image.image, config)?;
+        Ok(self.measurer.boot(config.shape.memory(), &tables.digests())?)
+    }
+
+    /// The part that needs no QEMU.
+    #[must_use]
+    pub const fn measurer(&self) -> &Measurer<'a> {
+        &self.measurer
+    }
+
+    /// The firmware's bytes.
+    #[must_use]
+    pub fn firmware(&self) -> &'a [u8] {
+        &self.image.firmware
     }
 }

@@ -71,19 +71,24 @@ impl ToolRoot {
 
     /// A command that starts QEMU with these arguments and nothing of this process's environment.
     pub fn qemu(&self, arguments: impl IntoIterator<Item = OsString>) -> Command {
+        let data = DATA
+            .iter()
+            .flat_map(|data| ["-L".into(), self.folder.join(data).into_os_string()]);
+        let mut command = self.program(QEMU, data.chain(arguments));
+        command.env("QEMU_MODULE_DIR", self.folder.join(MODULES));
+        command
+    }
+
+    /// A command that starts a program of the folder, as [`ToolRoot::qemu`] does.
+    pub(crate) fn program(&self, program: &str, arguments: impl IntoIterator<Item = OsString>) -> Command {
         let mut command = Command::new(self.folder.join(LINKER));
         command
             .arg("--library-path")
             .arg(self.folder.join(LIBRARIES))
-            .arg(self.folder.join(QEMU))
-            .args(
-                DATA.iter()
-                    .flat_map(|data| ["-L".into(), self.folder.join(data).into_os_string()]),
-            )
+            .arg(self.folder.join(program))
             .args(arguments)
             .env_clear()
-            .env("LC_ALL", "C")
-            .env("QEMU_MODULE_DIR", self.folder.join(MODULES));
+            .env("LC_ALL", "C");
         command
     }
 }

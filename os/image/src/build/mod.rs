@@ -144,7 +144,9 @@ pub async fn build(inputs: &Inputs<'_>, out: &Path, progress: &dyn Fn(&str)) -> 
         return Ok(image);
     }
     // What is left of another build is no image while this one goes on.
-    let _ = std::fs::remove_file(out.join("image.json"));
+    for name in ["image.json", "catalogue.json"] {
+        let _ = std::fs::remove_file(out.join(name));
+    }
     let epoch = inputs.lock.epoch;
     progress("kernel and modules");
     let kernel = set(inputs, "kernel", |path| path.starts_with("usr/lib/modules/")).await?;
@@ -188,6 +190,7 @@ pub async fn build(inputs: &Inputs<'_>, out: &Path, progress: &dyn Fn(&str)) -> 
         "files": {
             "kernel": kernel_file, "initrd": initrd_file, "rootfs": rootfs_file, "firmware": firmware_file,
         },
+        "shapes": inputs.recipe.shapes,
         "root": { "hash": root.root_hash, "blocks": root.blocks, "salt": root.salt },
     });
     let text = serde_json::to_string_pretty(&image).map_err(|error| io(out)(error.into()))?;

@@ -1,6 +1,6 @@
 //! `os/image.toml`: which files stay, which modules are loaded, what the kernel is told. Unknown keys are refused.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// A recipe that cannot be used.
@@ -24,8 +24,20 @@ pub struct Recipe {
     pub command_line: Vec<String>,
     /// Modules the initramfs loads.
     pub modules: Vec<String>,
+    /// Shapes of VM the catalogue names.
+    pub shapes: Shapes,
     /// The root.
     pub root: Root,
+}
+
+/// Every number of vCPUs with every amount of memory.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shapes {
+    /// Numbers of vCPUs.
+    pub vcpus: Vec<u16>,
+    /// Amounts of memory, MiB.
+    pub memory_mib: Vec<u64>,
 }
 
 /// What the root holds beside whole packages.

@@ -4,6 +4,7 @@
 use super::{
     difference::{Register, Shown},
     tools::tools,
+    words,
 };
 use crate::{
     cli::Explain,
@@ -14,13 +15,9 @@ use anyhow::{Context, Result, bail};
 use guest_files::read_bounded;
 use kms_types::Mrtd;
 use serde_json::{Value, json};
-use std::{fs, path::Path};
-use td_measure::{
-    AcpiDigests, BootFiles, CcLog, MAX_CCEL, MeasuredBoot, Measurer, Memory, PageOrder, Tdvf, mrtd,
-};
-use vm_runner::{
-    Accelerator, AcpiTables, Image, ImageFile, Platform, RunnerError, Shape, ToolRoot, VmConfig,
-};
+use std::path::Path;
+use td_measure::{AcpiDigests, CcLog, MAX_CCEL, MeasuredBoot, Measurer, Memory, PageOrder, Tdvf, mrtd};
+use vm_runner::{Bench, Image, LoadedImage, Shape, ToolRoot};
 
 /// Bytes of a file with a quote: hex, with an event log beside it.
 const MAX_QUOTE_FILE: usize = 4 << 20;
@@ -49,28 +46,10 @@ pub(super) fn run(asked: &Explain, output: &Output) -> Result<()> {
     let image = Image::open(&asked.image)?;
     output.waiting("checking the image");
     image.check()?;
-    let read = |part| -> Result<Vec<u8>> {
-        let path = image.path(part)?;
-        fs::read(&path).with_context(|| path.display().to_string())
-    };
-    let (firmware, kernel, initrd) = (
-        read(ImageFile::Firmware)?,
-        read(ImageFile::Kernel)?,
-        read(ImageFile::Initrd)?,
-    );
-    let files = BootFiles {
-        firmware: &firmware,
-        kernel: &kernel,
-        initrd: &initrd,
-        command_line: image.command_line(),
-    };
-    let machine = Machine {
-        tools: &tools,
-        image: &image,
-        measurer: Measurer::new(files)?,
-    };
+    let image = LoadedImage::read(image)?;
+    let bench = image.bench(&tools)?;
     let shape = Shape::new(asked.vcpus, asked.memory)?;
-    let first = machine.boot(shape)?;
+    let first = bench.boot(shape)?;
     let mut found = Found {
         shape,
         right: shown.has_shape_of(&first),
@@ -79,9 +58,13 @@ pub(super) fn run(asked: &Explain, output: &Output) -> Result<()> {
     };
     if !found.right {
         output.waiting("other shapes");
-        machine.search(&shown, shape, &mut found)?;
+        search(&bench, &shown, shape, &mut found)?;
     }
-    let older = mrtd(&firmware, &Tdvf::parse(&firmware)?, PageOrder::SectionBySection);
+    let older = mrtd(
+        bench.firmware(),
+        &Tdvf::parse(bench.firmware())?,
+        PageOrder::SectionBySection,
+    );
     report(&shown, shape, &found, older, output)
 }
 
@@ -125,13 +108,6 @@ fn quote(path: &Path) -> Result<Vec<u8>> {
     })
 }
 
-/// The image, and what boots it.
-struct Machine<'a> {
-    tools: &'a ToolRoot,
-    image: &'a Image,
-    measurer: Measurer<'a>,
-}
-
 /// The shape to compare with, whether it is the right one, and its boot.
 struct Found {
     shape: Shape,
@@ -140,82 +116,63 @@ struct Found {
     tried: usize,
 }
 
-impl Machine<'_> {
-    fn boot(&self, shape: Shape) -> Result<MeasuredBoot> {
-        let config = VmConfig {
-            platform: Platform::SimVm(Accelerator::Tcg),
-            shape,
-            data: None,
-            forwards: Vec::new(),
+/// Tries shapes near the asked one first; only memory that the TD HOB or the kernel's header leaves possible.
+fn search(bench: &Bench<'_>, shown: &Shown, asked: Shape, found: &mut Found) -> Result<()> {
+    for shape in candidates(bench.measurer(), shown, asked)? {
+        // This machine may not have the address space for it; what was not tried is not counted.
+        let Ok(boot) = bench.boot(shape) else {
+            continue;
         };
-        let tables = AcpiTables::read(self.tools, self.image, &config)?;
-        Ok(self.measurer.boot(shape.memory(), &tables.digests())?)
+        found.tried += 1;
+        let right = shown.has_shape_of(&boot);
+        // The shape's own memory, when the log says it, so that it is not told as what differs.
+        let nearer = !shown.has_memory_of(&found.boot) && shown.has_memory_of(&boot);
+        if right || nearer {
+            found.shape = shape;
+            found.boot = boot;
+        }
+        found.right = right;
+        if right {
+            break;
+        }
     }
-
-    /// Tries shapes near the asked one first; only memory that the TD HOB or the kernel's header leaves possible.
-    fn search(&self, shown: &Shown, asked: Shape, found: &mut Found) -> Result<()> {
-        for shape in self.candidates(shown, asked)? {
-            let boot = match self.boot(shape) {
-                Ok(boot) => boot,
-                // This machine may not have the address space for it; what was not tried is not counted.
-                Err(error) if error.is::<RunnerError>() => continue,
-                Err(error) => return Err(error),
-            };
-            found.tried += 1;
-            let right = shown.has_shape_of(&boot);
-            // The shape's own memory, when the log says it, so that it is not told as what differs.
-            let nearer = !shown.has_memory_of(&found.boot) && shown.has_memory_of(&boot);
-            if right || nearer {
-                found.shape = shape;
-                found.boot = boot;
-            }
-            found.right = right;
-            if right {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    fn candidates(&self, shown: &Shown, asked: Shape) -> Result<Vec<Shape>> {
-        let none = AcpiDigests {
-            loader: [0; 48],
-            rsdp: [0; 48],
-            tables: [0; 48],
-        };
-        let mut all = vec![asked.memory_mib()];
-        all.extend(MEMORY.iter().filter(|mib| **mib != asked.memory_mib()));
-        let mut possible = Vec::new();
-        for mib in &all {
-            let boot = self.measurer.boot(Memory::mib(*mib)?, &none);
-            if boot.is_ok_and(|boot| shown.has_memory_of(&boot)) {
-                possible.push(*mib);
-            }
-        }
-        let mut vcpus = vec![asked.vcpus()];
-        vcpus.extend(VCPUS.iter().filter(|vcpus| **vcpus != asked.vcpus()));
-        let mut shapes = Vec::new();
-        for mib in &possible {
-            for vcpus in &vcpus {
-                shapes.push(Shape::new(*vcpus, *mib)?);
-            }
-        }
-        if possible.is_empty() {
-            // Another kernel: one dimension at a time.
-            for vcpus in &vcpus {
-                shapes.push(Shape::new(*vcpus, asked.memory_mib())?);
-            }
-            for mib in &all {
-                shapes.push(Shape::new(asked.vcpus(), *mib)?);
-            }
-        }
-        shapes.retain(|shape| *shape != asked);
-        Ok(shapes)
-    }
+    Ok(())
 }
 
-fn words(shape: Shape) -> String {
-    format!("{} vCPUs, {} MiB", shape.vcpus(), shape.memory_mib())
+fn candidates(measurer: &Measurer<'_>, shown: &Shown, asked: Shape) -> Result<Vec<Shape>> {
+    let none = AcpiDigests {
+        loader: [0; 48],
+        rsdp: [0; 48],
+        tables: [0; 48],
+    };
+    let mut all = vec![asked.memory_mib()];
+    all.extend(MEMORY.iter().filter(|mib| **mib != asked.memory_mib()));
+    let mut possible = Vec::new();
+    for mib in &all {
+        let boot = measurer.boot(Memory::mib(*mib)?, &none);
+        if boot.is_ok_and(|boot| shown.has_memory_of(&boot)) {
+            possible.push(*mib);
+        }
+    }
+    let mut vcpus = vec![asked.vcpus()];
+    vcpus.extend(VCPUS.iter().filter(|vcpus| **vcpus != asked.vcpus()));
+    let mut shapes = Vec::new();
+    for mib in &possible {
+        for vcpus in &vcpus {
+            shapes.push(Shape::new(*vcpus, *mib)?);
+        }
+    }
+    if possible.is_empty() {
+        // Another kernel: one dimension at a time.
+        for vcpus in &vcpus {
+            shapes.push(Shape::new(*vcpus, asked.memory_mib())?);
+        }
+        for mib in &all {
+            shapes.push(Shape::new(asked.vcpus(), *mib)?);
+        }
+    }
+    shapes.retain(|shape| *shape != asked);
+    Ok(shapes)
 }
 
 fn report(shown: &Shown, asked: Shape, found: &Found, older: Mrtd, output: &Output) -> Result<()> {

@@ -1,12 +1,13 @@
 //! `kedge os measure`: what an image measures to on the shapes it may run on, and the catalogue that names it on-chain. Anyone with the
 //! image's files and the locked tools gets the same bytes. Refuses an image whose files are not the ones it describes.
 
-use super::tools::tools;
+use super::{tools::tools, words};
 use crate::{cli::Measure, output::Output};
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
+use std::path::Path;
 use td_measure::{Catalogue, MeasuredBoot};
-use vm_runner::{Accelerator, Image, LoadedImage, Platform, Shape, ToolRoot, VmConfig};
+use vm_runner::{Bench, Image, LoadedImage, Shape, ToolRoot};
 
 /// Runs the command.
 ///
@@ -16,35 +17,31 @@ pub(super) fn run(asked: &Measure, output: &Output) -> Result<()> {
     let tools = ToolRoot::new(&tools(asked.tools.as_deref())?)?;
     let image = Image::open(&asked.image)?;
     image.check()?;
-    let image = LoadedImage::read(image)?;
-    let mut measured = Vec::new();
+    let mut shapes = Vec::new();
     for vcpus in &asked.vcpus {
         for memory in &asked.memory {
-            let config = VmConfig {
-                // QEMU makes the tables while the processors stand still, so who would run them does not matter.
-                platform: Platform::SimVm(Accelerator::Tcg),
-                shape: Shape::new(*vcpus, *memory)?,
-                data: None,
-                forwards: Vec::new(),
-            };
-            measured.push((*vcpus, *memory, image.measure(&tools, &config)?));
+            shapes.push(Shape::new(*vcpus, *memory)?);
         }
     }
-    let registers = measured.iter().map(|(_, _, boot)| boot.registers());
-    let catalogue = Catalogue::from_measurements(registers)?;
+    if shapes.is_empty() {
+        shapes = image.shapes()?;
+    }
+    let image = LoadedImage::read(image)?;
+    let measured = boots(&image.bench(&tools)?, shapes, output)?;
+    let catalogue = Catalogue::from_measurements(measured.iter().map(|(_, boot)| boot.registers()))?;
     if let Some(file) = &asked.catalogue {
-        std::fs::write(file, catalogue.to_json()?).with_context(|| file.display().to_string())?;
+        replace(file, &catalogue.to_json()?)?;
     }
     let hash = json!(catalogue.os_image_hash());
     if output.is_json() {
         let shapes: Vec<Value> = measured
             .iter()
-            .map(|(vcpus, memory, boot)| shape(*vcpus, *memory, boot))
+            .map(|(shape, boot)| described(*shape, boot))
             .collect();
         output.result("", &[("os image", hash), ("shapes", shapes.into())]);
         return Ok(());
     }
-    for (vcpus, memory, boot) in &measured {
+    for (shape, boot) in &measured {
         let registers = boot.registers();
         let rows = [
             ("MRTD", json!(registers.mrtd)),
@@ -52,14 +49,40 @@ pub(super) fn run(asked: &Measure, output: &Output) -> Result<()> {
             ("RTMR1", json!(registers.rtmr1)),
             ("RTMR2", json!(registers.rtmr2)),
         ];
-        output.result(&format!("{vcpus} vCPUs, {memory} MiB"), &rows);
+        output.result(&words(*shape), &rows);
     }
     output.result("", &[("os image", hash)]);
     Ok(())
 }
 
+/// Boots of these shapes.
+pub(super) fn boots(
+    bench: &Bench<'_>,
+    shapes: Vec<Shape>,
+    output: &Output,
+) -> Result<Vec<(Shape, MeasuredBoot)>> {
+    let all = shapes.len();
+    let mut measured = Vec::with_capacity(all);
+    for shape in shapes {
+        if measured.len() % 16 == 0 {
+            output.waiting(&format!("measuring shape {} of {all}", measured.len() + 1));
+        }
+        measured.push((shape, bench.boot(shape)?));
+    }
+    Ok(measured)
+}
+
+/// A file that is there whole or not at all.
+fn replace(file: &Path, bytes: &[u8]) -> Result<()> {
+    let mut new = file.as_os_str().to_owned();
+    new.push(".new");
+    std::fs::write(&new, bytes)
+        .and_then(|()| std::fs::rename(&new, file))
+        .with_context(|| file.display().to_string())
+}
+
 /// A shape's registers and the events behind them.
-fn shape(vcpus: u16, memory: u64, boot: &MeasuredBoot) -> Value {
+fn described(shape: Shape, boot: &MeasuredBoot) -> Value {
     let events = |events: &[td_measure::MeasuredEvent]| -> Vec<Value> {
         events
             .iter()
@@ -67,8 +90,8 @@ fn shape(vcpus: u16, memory: u64, boot: &MeasuredBoot) -> Value {
             .collect()
     };
     json!({
-        "vcpus": vcpus,
-        "memory": memory,
+        "vcpus": shape.vcpus(),
+        "memory_mib": shape.memory_mib(),
         "registers": boot.registers(),
         "events": {
             "rtmr0": events(&boot.rtmr0),

@@ -6,6 +6,7 @@ mod explain;
 mod measure;
 mod terminal;
 mod tools;
+mod verify;
 
 use crate::{
     cli::{Image, Os},
@@ -59,6 +60,7 @@ pub(crate) async fn run(state: &Path, command: Os, output: &Output) -> Result<()
         }
         Os::Measure(asked) => measure::run(&asked, output)?,
         Os::Boot(asked) => boot::run(state, *asked, output).await?,
+        Os::VerifyImage(asked) => verify::run(&asked, output)?,
         Os::Explain(asked) => explain::run(&asked, output)?,
         Os::Show { target } => {
             let at = Connection::open(state, &target, Role::Reader).await?;
@@ -66,6 +68,10 @@ pub(crate) async fn run(state: &Path, command: Os, output: &Output) -> Result<()
         }
     }
     Ok(())
+}
+
+fn words(shape: vm_runner::Shape) -> String {
+    format!("{} vCPUs, {} MiB", shape.vcpus(), shape.memory_mib())
 }
 
 fn hash(image: &Image) -> Result<OsImageHash> {

@@ -13,6 +13,7 @@ mod keys;
 mod os_boot;
 mod os_explain;
 mod verify;
+mod verify_image;
 
 use serde_json::Value;
 use std::{

@@ -159,6 +159,27 @@ impl Guest {
     }
 }
 
+/// The folder of the programs this test was built beside.
+pub(crate) fn built() -> PathBuf {
+    let test = std::env::current_exe().expect("this program has a path");
+    test.ancestors()
+        .nth(2)
+        .expect("a test is in deps/ of its profile")
+        .to_owned()
+}
+
+/// The development image that `make image` built.
+pub(crate) fn built_image() -> PathBuf {
+    let folder = std::env::var_os("KEDGE_IMAGE").map(PathBuf::from);
+    let folder = folder.unwrap_or_else(|| built().with_file_name("image").join("development"));
+    assert!(
+        folder.join("image.json").is_file(),
+        "{} is no image: run `make image`",
+        folder.display()
+    );
+    folder
+}
+
 /// Writes an image of these parts.
 pub(crate) fn write_image(folder: &Path, line: &str, parts: &[(&str, Vec<u8>)]) -> Result<()> {
     let mut files = serde_json::Map::new();
@@ -173,6 +194,8 @@ pub(crate) fn write_image(folder: &Path, line: &str, parts: &[(&str, Vec<u8>)]) 
     let image = json!({
         "format": "kedge/image/v1", "flavour": "development", "version": "0", "epoch": 0,
         "command_line": line, "files": files,
+        "root": { "hash": "00".repeat(32), "blocks": 1, "salt": "" },
+        "shapes": { "vcpus": [1, 2], "memory_mib": [512] },
     });
     Ok(fs::write(folder.join("image.json"), image.to_string())?)
 }

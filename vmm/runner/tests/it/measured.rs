@@ -2,7 +2,7 @@
 //! the contract does not allow gets no keys, and a boot that differs in one input is told apart by it. One network and one measurement
 //! for all steps: a boot under emulation takes ten seconds.
 
-use crate::guest::tools;
+use crate::guest::{built, built_image, tools};
 use anvil_tests::{Account, Network, NetworkOptions};
 use authority_contracts::abi::KmsAuthority;
 use container_lab::{Image as AppImage, Registry, RegistryOptions};
@@ -24,23 +24,6 @@ use vm_runner::{
 
 const DEADLINE: Duration = Duration::from_secs(180);
 const MEMORY: u64 = 1024;
-
-/// The folder with the programs this test was built beside.
-fn built() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    test.ancestors().nth(2).unwrap().to_owned()
-}
-
-fn image_folder() -> PathBuf {
-    let folder = std::env::var_os("KEDGE_IMAGE").map(PathBuf::from);
-    let folder = folder.unwrap_or_else(|| built().parent().unwrap().join("image/development"));
-    assert!(
-        folder.join("image.json").is_file(),
-        "{} is no image: run `make image`",
-        folder.display()
-    );
-    folder
-}
 
 fn hash(word: [u8; 32]) -> alloy::primitives::FixedBytes<32> {
     alloy::primitives::FixedBytes(word)
@@ -68,7 +51,7 @@ struct Boot {
 impl Scene {
     async fn new() -> Self {
         let tools = tools().await.unwrap();
-        let image = Image::open(&image_folder()).unwrap();
+        let image = Image::open(&built_image()).unwrap();
         image.check().unwrap();
         let image = LoadedImage::read(image).unwrap();
         let measured = image.measure(&tools, &config(MEMORY, None, 1)).unwrap();
