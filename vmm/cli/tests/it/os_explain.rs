@@ -19,7 +19,7 @@ fn quote(registers: OsMeasurement) -> Vec<u8> {
 fn ccel(boot: &MeasuredBoot) -> Vec<u8> {
     let mut log = [1u32, 3].map(u32::to_le_bytes).concat();
     log.extend([0; 20]);
-    log.extend(29u32.to_le_bytes());
+    log.extend(33u32.to_le_bytes());
     log.extend(b"Spec ID Event03\0\0\0\0\0\0\x02\0\x02\x01\0\0\0\x0c\0\x30\0");
     log.push(0);
     for (register, events) in [(1u32, &boot.rtmr0), (2, &boot.rtmr1), (3, &boot.rtmr2)] {
@@ -152,7 +152,7 @@ async fn what_differs_is_named() {
     let mut firmware = mine.registers();
     firmware.mrtd = kms_types::Mrtd::new([7; 48]);
     firmware.rtmr1 = Rtmr::ZERO;
-    let (code, said) = explain(&guest, &["--quote", &write("firmware", &quote(firmware))]);
+    let (code, said) = explain(&guest, &["--quote", &write("firmware.quote", &quote(firmware))]);
     assert_eq!(
         (code, same(&said)),
         (Some(3), [Some(false), Some(true), Some(false), Some(true)]),
