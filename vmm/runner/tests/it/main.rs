@@ -1,4 +1,4 @@
-//! Tests of the runner: the words QEMU is told, and real VMs under emulation.
+//! Tests of the runner: the words QEMU is told, real VMs under emulation, and the time they get.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod acpi;
@@ -7,3 +7,4 @@ mod guest;
 mod machine;
 mod measured;
 mod refusals;
+mod time;

@@ -238,6 +238,8 @@ async fn from_power_on_to_an_app_that_keeps_its_data() {
     let boot = scene.boot(app, &compose, &first, scene.measurement).await;
     let keys = boot.see("from kms").await;
     boot.see("/var/lib/kedge, encrypted").await;
+    // chronyd came up with the image's configuration, as its own user and behind its filter.
+    boot.see("Loaded seccomp filter").await;
     assert_eq!(boot.page().await, "started\n");
     println!(
         "keys released after {keys:?}, the app answers after {:?}",
