@@ -12,7 +12,7 @@ PROGRAMS := --bin authority-bridge --bin kedge --bin kedge-agent --bin kms-node 
 # cargo-nextest when it is there: faster, and one process a test. Plain `cargo test` runs the same tests.
 NEXTEST := $(shell command -v cargo-nextest >/dev/null 2>&1 && echo yes)
 
-.PHONY: help demo image image-production reproducible test test-rust test-contracts test-vectors check production fmt clippy architecture deny advisories docs contracts contracts-check bench bench-scale mutants fuzz clean install-demo install-test
+.PHONY: help demo image image-production check-production reproducible test test-rust test-contracts test-vectors check production fmt clippy architecture deny advisories docs contracts contracts-check bench bench-scale mutants fuzz clean install-demo install-test
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ image: install-test ## Builds the development image of the guest OS into target/
 
 image-production: install-test ## Builds the production image into target/image/production
 	os/build production "$(TARGET)/image/production"
+
+check-production: image-production ## Looks into the production image: no way in, no client of a software TD (the build takes a quarter of an hour)
+	KEDGE_PRODUCTION_IMAGE="$(TARGET)/image/production" cargo test --quiet --package os-image --test it -- production
 
 reproducible: image ## Builds the image again elsewhere and compares every byte
 	os/reproducible

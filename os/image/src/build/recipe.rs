@@ -14,6 +14,17 @@ pub enum RecipeError {
     Word(String),
 }
 
+/// Where packages put programs.
+const PROGRAM_FOLDERS: [&str; 7] = [
+    "bin/",
+    "sbin/",
+    "usr/bin/",
+    "usr/sbin/",
+    "usr/libexec/",
+    "usr/lib/cni/",
+    "usr/games/",
+];
+
 /// The recipe.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -46,6 +57,8 @@ pub struct Shapes {
 pub struct Root {
     /// Beginnings of paths that are left out.
     pub without: Vec<String>,
+    /// Packages' programs that stay, by their paths; every other one is left out.
+    pub programs: Vec<String>,
     /// Folders that are made.
     pub folders: Vec<String>,
     /// Links that are made, with their targets.
@@ -73,10 +86,69 @@ impl Recipe {
     pub fn wants(&self, path: &str) -> bool {
         // Debian's scripts would move what stands at the old names; the tree's links do.
         let path = path.strip_prefix("./").unwrap_or(path);
+        let program = PROGRAM_FOLDERS
+            .iter()
+            .any(|folder| path.strip_prefix(folder).is_some_and(|name| !name.is_empty()));
+        // G7: a package's next version must not bring another program, or a login, into the guest unseen.
+        if program && !self.root.programs.iter().any(|known| known == path) {
+            return false;
+        }
         !self.root.without.iter().any(|without| {
             path.starts_with(without.as_str())
                 || without.strip_suffix('/') == Some(path)
                 || without.strip_suffix('+') == Some(path)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn recipe() -> Recipe {
+        Recipe::parse(
+            r#"
+            version = "1"
+            command_line = ["quiet"]
+            modules = []
+            [shapes]
+            vcpus = [1]
+            memory_mib = [1024]
+            [root]
+            without = ["usr/share/doc/"]
+            programs = ["usr/bin/bash", "usr/lib/cni/bridge"]
+            folders = []
+            links = {}
+            "#,
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn only_programs_of_the_list_stay() {
+        let recipe = recipe();
+        for path in [
+            "usr/bin/bash",
+            "./usr/bin/bash",
+            "usr/lib/cni/bridge",
+            "usr/bin",
+            "usr/bin/",
+            "usr/lib/libc.so.6",
+        ] {
+            assert!(recipe.wants(path), "{path}");
+        }
+        for path in [
+            "usr/bin/bashbug",
+            "usr/bin/su",
+            "bin/bash",
+            "usr/sbin/bash",
+            "usr/libexec/bash",
+            "usr/lib/cni/dhcp",
+            "usr/share/doc/bash",
+        ] {
+            assert!(!recipe.wants(path), "{path}");
+        }
     }
 }

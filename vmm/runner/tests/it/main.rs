@@ -4,6 +4,7 @@
 mod acpi;
 mod arguments;
 mod guest;
+mod hardening;
 mod machine;
 mod measured;
 mod refusals;

@@ -89,9 +89,10 @@ impl Scene {
     fn compose(&self, name: &str) -> Vec<u8> {
         let identity = self.network.node().unwrap().kms_identity();
         let compose = format!(
-            "services:\n  web:\n    image: {}\n    command: sh -c 'echo started >> /data/page; exec httpd -f -p 80 -h /data'\n    \
+            "services:\n  web:\n    image: {}\n    command: sh -c 'echo started >> /data/page; {}; exec httpd -f -p 80 -h /data'\n    \
              ports: ['80:80']\n    volumes: ['data:/data']\nvolumes: {{ data: }}\n",
-            self.app_image
+            self.app_image,
+            crate::hardening::COLLECT,
         );
         let document = json!({
             "manifest_version": 2,
@@ -190,7 +191,7 @@ impl Boot {
     /// The app's page, once it answers.
     async fn page(&self) -> String {
         loop {
-            if let Some(page) = self.ask() {
+            if let Some(page) = self.ask("page") {
                 return page;
             }
             let heard = self.heard.lock().unwrap().clone();
@@ -199,10 +200,10 @@ impl Boot {
         }
     }
 
-    fn ask(&self) -> Option<String> {
+    fn ask(&self, name: &str) -> Option<String> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
         stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
-        stream.write_all(b"GET /page HTTP/1.0\r\n\r\n").ok()?;
+        write!(stream, "GET /{name} HTTP/1.0\r\n\r\n").ok()?;
         let mut page = String::new();
         stream.read_to_string(&mut page).ok()?;
         let (head, body) = page.split_once("\r\n\r\n")?;
@@ -245,6 +246,7 @@ async fn from_power_on_to_an_app_that_keeps_its_data() {
         "keys released after {keys:?}, the app answers after {:?}",
         boot.since.elapsed()
     );
+    crate::hardening::check(&boot.ask("facts").unwrap());
     let mut boot = boot;
     // The power is cut: what the app wrote and closed before is on the disk.
     boot.vm.kill().await.unwrap();
