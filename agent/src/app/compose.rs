@@ -16,8 +16,9 @@ use container_runtime::{
 use futures::StreamExt;
 use std::{
     collections::BTreeMap,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 /// Where an app expects its sockets, whatever the guest's own places are.
@@ -28,6 +29,10 @@ const EXPECTED_SOCKETS: [(&str, usize); 5] = [
     ("/var/run/kedge.sock", 1),
     ("/var/run/tappd.sock", 2),
 ];
+
+/// How long containerd's socket is waited for when the app is brought up, and how often it is looked for.
+const BEGIN: Duration = Duration::from_secs(10);
+const LOOK: Duration = Duration::from_millis(50);
 
 /// The compose file as an app.
 pub struct ComposeApp {
@@ -153,6 +158,15 @@ fn runtime_config(guest: &Guest, config: &Config, log_writer: PathBuf) -> Runtim
     }
 }
 
+/// containerd begins beside the agent: a socket that is not there yet is no failure to wait after. Ends when it is there, or when that
+/// was waited for; what is wrong then, the connection says.
+async fn begun(socket: &Path) {
+    let end = Instant::now() + BEGIN;
+    while !socket.exists() && Instant::now() < end {
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
 fn runtime_error(error: RuntimeError) -> AppError {
     AppError::Runtime {
         transient: error.is_transient(),
@@ -165,6 +179,7 @@ impl App for ComposeApp {
         Box::pin(async {
             super::script::private_folder(&self.folder)
                 .map_err(AppError::io(&self.folder, "make the app's folder"))?;
+            begun(&self.config.containerd).await;
             let runtime = Runtime::connect(self.config.clone())
                 .await
                 .map_err(runtime_error)?;

@@ -60,6 +60,8 @@ pub struct Containers {
     pub cni_bin: PathBuf,
     /// Program of `init: true`.
     pub init: PathBuf,
+    /// Writer of logs, one process for each container.
+    pub log_writer: PathBuf,
     /// Block of the networks.
     pub subnet_base: Ipv4Addr,
     /// Its prefix.
@@ -188,6 +190,7 @@ impl Config {
             ("sockets.kedge", &self.sockets.kedge),
             ("sockets.tappd", &self.sockets.tappd),
             ("containers.init", &containers.init),
+            ("containers.log_writer", &containers.log_writer),
         ] {
             let holds = path.as_os_str().is_empty() || path.is_absolute();
             checker.require(holds, key, "nothing or an absolute path", path.display());

@@ -136,7 +136,10 @@ impl Guest {
     /// The app of the measured document.
     pub(super) fn app(&self, config: &Config, events: &Events) -> Result<AppParts, RunError> {
         let compose = self.manifest.compose();
-        let log_writer = std::env::current_exe().map_err(RunError::system("the path of this program"))?;
+        let log_writer = match &config.containers.log_writer {
+            named if !named.as_os_str().is_empty() => named.clone(),
+            _ => std::env::current_exe().map_err(RunError::system("the path of this program"))?,
+        };
         let (run, data) = (self.paths.run(), self.handover.storage.path.as_path());
         let grace = Duration::from_secs(config.containers.stop_grace_s);
         let app: Arc<dyn App> = match compose.runner {
