@@ -100,7 +100,7 @@ async fn one_of_three(lie: Lie, told: Told) {
     bridge.ready(PATIENCE).await.unwrap();
     ring.serves(&bridge, &format!("{what}, from the start")).await;
     if told == NamedIfAsked {
-        ring.others_are_well(&bridge.status(), &what);
+        ring.others_are_well(&bridge, &what).await;
     }
 }
 
@@ -113,7 +113,7 @@ async fn tell_among_three(ring: &Ring, bridge: &Bridge, lie: &Lie, told: Told) {
     if told == Named {
         ring.names_the_liar(bridge, &what).await;
     }
-    ring.others_are_well(&bridge.status(), &what);
+    ring.others_are_well(bridge, &what).await;
     ring.allows_again().await;
     ring.follows(bridge, &what).await;
     ring.serves(bridge, &what).await;
@@ -307,7 +307,7 @@ async fn c5_a_replayed_old_view_among_three_costs_no_service() {
     ring.rpcs[0].freeze().await.unwrap();
     ring.serves(&bridge, "an old view").await;
     ring.revokes(&bridge, "an old view").await;
-    ring.others_are_well(&bridge.status(), "an old view");
+    ring.others_are_well(&bridge, "an old view").await;
     let status = bridge.status();
     let (liar, honest) = (
         status.endpoints[0].head.unwrap(),

@@ -201,11 +201,15 @@ impl Ring {
         if let Some(error) = &status.endpoints[0].last_error {
             self.is_named(error, what);
         }
-        self.others_are_well(&status, what);
+        self.others_are_well(bridge, what).await;
     }
 
-    pub fn others_are_well(&self, status: &ChainStatus, what: &str) {
-        for honest in &status.endpoints[1..] {
+    /// An endpoint that was not needed may not have answered yet: it is waited for.
+    pub async fn others_are_well(&self, bridge: &Bridge, what: &str) {
+        let mut changes = bridge.changes();
+        let well = |status: &ChainStatus| status.endpoints[1..].iter().all(|honest| honest.healthy);
+        let _ = tokio::time::timeout(PATIENCE, changes.wait_for(well)).await;
+        for honest in &bridge.status().endpoints[1..] {
             assert!(honest.healthy && honest.lies == 0, "{what}: {honest:?}");
         }
     }

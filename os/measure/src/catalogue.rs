@@ -117,6 +117,23 @@ impl Catalogue {
         self.tree.proof(index)
     }
 
+    /// Names of the registers in which a measurement differs from the one of the catalogue it has most in common with; none when
+    /// it is of the catalogue.
+    pub fn differing(&self, measurement: &OsMeasurement) -> Vec<&'static str> {
+        let differing = |known: &OsMeasurement| {
+            let registers = [
+                ("MRTD", known.mrtd == measurement.mrtd),
+                ("RTMR0", known.rtmr0 == measurement.rtmr0),
+                ("RTMR1", known.rtmr1 == measurement.rtmr1),
+                ("RTMR2", known.rtmr2 == measurement.rtmr2),
+            ];
+            let other = registers.into_iter().filter(|(_, same)| !same);
+            other.map(|(name, _)| name).collect::<Vec<_>>()
+        };
+        let all = self.measurements.iter().map(differing);
+        all.min_by_key(Vec::len).unwrap_or_default()
+    }
+
     /// The measurements, in leaf order.
     pub fn measurements(&self) -> &[OsMeasurement] {
         &self.measurements

@@ -1,6 +1,5 @@
 //! Why there are no keys. "Refused", "could not ask" and "the answer does not hold" are different variants.
 
-use kms_types::OsMeasurement;
 use kms_wire::{Problem, ProblemCode};
 
 /// Why a request for keys brought none.
@@ -25,11 +24,11 @@ pub enum RequestError {
         actual: String,
     },
     /// This TD is not of the image.
-    #[error("catalogue: expected this TD's measurement among {actual}, and it is not: {}", mrtd(.measurement))]
+    #[error("catalogue: expected this TD's registers among those of {actual} boots; the nearest differs in {}", .differing.join(", "))]
     NotInCatalogue {
-        /// What this TD shows.
-        measurement: Box<OsMeasurement>,
-        /// Measurements the catalogue has.
+        /// Registers that differ.
+        differing: Vec<&'static str>,
+        /// How many boots the catalogue has.
         actual: usize,
     },
     /// A part of the request is above its bound.
@@ -115,10 +114,6 @@ pub enum RequestError {
     Seal(#[from] kms_keys::SealError),
 }
 
-fn mrtd(measurement: &OsMeasurement) -> String {
-    format!("MRTD {}, RTMR0 {}", measurement.mrtd, measurement.rtmr0)
-}
-
 impl RequestError {
     /// The KMS's problem document, when it refused.
     pub const fn problem(&self) -> Option<&Problem> {
@@ -180,7 +175,9 @@ impl RequestError {
             Self::Td(error) => error.advice(),
             Self::Moving { .. } => "let the app emit its events before the lease is renewed",
             Self::Quote(_) | Self::TooLong { .. } | Self::Csr { .. } => "the request was not sent",
-            Self::NotInCatalogue { .. } => "give the catalogue.json of the OS image that this TD booted",
+            Self::NotInCatalogue { .. } => {
+                "give the catalogue.json of the OS image that this TD booted; `kedge os explain` names the input that differs"
+            }
             Self::Address { .. } => "give --kms https://HOST:PORT",
             Self::Identity { .. } | Self::Signature { .. } | Self::Answer { .. } | Self::Seal(_) => {
                 "nothing was accepted; compare the pin with the identity recorded on-chain, and the address"

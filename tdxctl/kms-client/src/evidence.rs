@@ -39,7 +39,7 @@ impl Guest {
         let image_proof = catalogue
             .proof(&own.os)
             .ok_or_else(|| RequestError::NotInCatalogue {
-                measurement: Box::new(own.os),
+                differing: catalogue.differing(&own.os),
                 actual: catalogue.measurements().len(),
             })?;
         Ok(Self::described(td.event_log()?, image_proof))

@@ -85,8 +85,9 @@ async fn services_find_each_other_by_name_and_alias_on_shared_networks_only() {
     );
     let mut web = service(
         "address() { nslookup -type=a $1 | awk '/^Address: / {print $2}'; }; \
-         until printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 1 $(address db) 80 > /dev/null 2>&1; do sleep 0.05; done; \
-         for name in db store lab-db-1; do printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 5 $(address $name) 80 | tail -n 1; done; \
+         page() { printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 5 $(address $1) 80 2> /dev/null | tail -n 1; }; \
+         until [ \"$(page db)\" = rows ]; do sleep 0.05; done; \
+         for name in db store lab-db-1; do page $name; done; \
          nslookup nobody; ip route; cat /etc/resolv.conf; ip -o addr",
     );
     web.networks

@@ -128,3 +128,14 @@ proptest! {
         prop_assert_ne!(root_of_proof(&measurement(size), &good), expected);
     }
 }
+
+#[test]
+fn the_registers_that_differ_from_the_nearest_boot_are_named() {
+    let catalogue = Catalogue::from_measurements([1, 2].map(measurement)).unwrap();
+    let mut other = measurement(2);
+    assert!(catalogue.differing(&other).is_empty());
+    other.rtmr2 = other.rtmr1;
+    assert_eq!(catalogue.differing(&other), ["RTMR2"]);
+    other.rtmr0 = measurement(3).rtmr0;
+    assert_eq!(catalogue.differing(&other), ["RTMR0", "RTMR2"]);
+}

@@ -12,6 +12,7 @@ use std::{
     fs,
     io::{Read, Write},
     net::{TcpListener, TcpStream},
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::{Duration, Instant},
@@ -32,12 +33,67 @@ fn hash(word: [u8; 32]) -> alloy::primitives::FixedBytes<32> {
 struct Scene {
     network: Network,
     tools: ToolRoot,
-    image: LoadedImage,
+    /// The image that is allowed, on the shape that is.
+    machine: Machine,
     registry: Registry,
     app_image: String,
-    measurement: OsMeasurement,
     catalogue: Catalogue,
     folder: TempDir,
+}
+
+/// An image on a shape, and what that measures to.
+struct Machine {
+    image: Image,
+    shape: Shape,
+    measurement: OsMeasurement,
+    /// Of a changed copy.
+    _folder: Option<TempDir>,
+}
+
+impl Machine {
+    fn new(tools: &ToolRoot, image: Image, shape: Shape, folder: Option<TempDir>) -> Self {
+        let loaded = LoadedImage::read(image.clone()).unwrap();
+        let measurement = loaded.bench(tools).unwrap().boot(shape).unwrap().registers();
+        Self {
+            image,
+            shape,
+            measurement,
+            _folder: folder,
+        }
+    }
+
+    /// The built image with one byte changed: `place` finds it in a file, or in image.json for the command line.
+    fn changed(tools: &ToolRoot, file: &str, place: impl Fn(&[u8]) -> usize) -> Self {
+        let (built, folder) = (built_image(), tempfile::tempdir().unwrap());
+        for entry in ["kernel", "initrd", "rootfs", "firmware", "image.json"] {
+            match entry == file {
+                true => {
+                    let mut bytes = fs::read(built.join(entry)).unwrap();
+                    let at = place(&bytes);
+                    bytes[at] ^= 1;
+                    fs::write(folder.path().join(entry), bytes).unwrap();
+                }
+                false => symlink(built.join(entry), folder.path().join(entry)).unwrap(),
+            }
+        }
+        let image = Image::open(folder.path()).unwrap();
+        Self::new(tools, image, shape(2, MEMORY), Some(folder))
+    }
+}
+
+fn shape(vcpus: u16, memory: u64) -> Shape {
+    Shape::new(vcpus, memory).unwrap()
+}
+
+/// Where these bytes are, once.
+fn at(bytes: &[u8], text: &str) -> usize {
+    let mut found = bytes
+        .windows(text.len())
+        .enumerate()
+        .filter(|(_, window)| *window == text.as_bytes());
+    let (place, _) = found.next().unwrap_or_else(|| panic!("no {text:?}"));
+    assert!(found.next().is_none(), "{text:?} twice");
+    place
 }
 
 /// A boot, and what was heard of it.
@@ -53,10 +109,8 @@ impl Scene {
         let tools = tools().await.unwrap();
         let image = Image::open(&built_image()).unwrap();
         image.check().unwrap();
-        let image = LoadedImage::read(image).unwrap();
-        let measured = image.measure(&tools, &config(MEMORY, None, 1)).unwrap();
-        let measurement = measured.registers();
-        let catalogue = Catalogue::from_measurements([measurement]).unwrap();
+        let machine = Machine::new(&tools, image, shape(2, MEMORY), None);
+        let catalogue = Catalogue::from_measurements([machine.measurement]).unwrap();
         let network = Network::start(NetworkOptions::default()).await.unwrap();
         let allow = KmsAuthority::addOsImageHashCall {
             osImageHash: hash(catalogue.os_image_hash().to_bytes()),
@@ -76,10 +130,9 @@ impl Scene {
         Self {
             network,
             tools,
-            image,
+            machine,
             registry,
             app_image,
-            measurement,
             catalogue,
             folder,
         }
@@ -89,7 +142,7 @@ impl Scene {
     fn compose(&self, name: &str) -> Vec<u8> {
         let identity = self.network.node().unwrap().kms_identity();
         let compose = format!(
-            "services:\n  web:\n    image: {}\n    command: sh -c 'echo started >> /data/page; {}; exec httpd -f -p 80 -h /data'\n    \
+            "services:\n  web:\n    image: {}\n    command: sh -c 'echo started >> /data/page; sync; {}; exec httpd -f -p 80 -h /data'\n    \
              ports: ['80:80']\n    volumes: ['data:/data']\nvolumes: {{ data: }}\n",
             self.app_image,
             crate::hardening::COLLECT,
@@ -125,7 +178,11 @@ impl Scene {
         serde_json::to_vec(&document).unwrap()
     }
 
-    async fn boot(&self, app: AppId, compose: &[u8], disk: &Path, measurement: OsMeasurement) -> Boot {
+    async fn boot(&self, app: AppId, compose: &[u8], disk: &Path) -> Boot {
+        self.boot_on(&self.machine, app, compose, disk).await
+    }
+
+    async fn boot_on(&self, machine: &Machine, app: AppId, compose: &[u8], disk: &Path) -> Boot {
         let since = Instant::now();
         let port = TcpListener::bind("127.0.0.1:0")
             .unwrap()
@@ -138,15 +195,20 @@ impl Scene {
         let td = SoftTd {
             program: built().join("soft-td"),
             platform: self.network.folder().path().join("platform"),
-            measurement,
+            measurement: machine.measurement,
             mr_config_id: TdConfigId::new(bound),
         };
         let heard = Arc::<Mutex<String>>::default();
         let ear = heard.clone();
         let vm = Vm::start(
             &self.tools,
-            self.image.image(),
-            &config(MEMORY, Some(disk), port),
+            &machine.image,
+            &VmConfig {
+                platform: Platform::SimVm(Accelerator::Tcg),
+                shape: machine.shape,
+                data: Some(disk.to_owned()),
+                forwards: vec![format!("{port}:80").parse().unwrap()],
+            },
             &self.document(app, compose),
             Some(&td),
             &self.folder.path().join("vm"),
@@ -164,15 +226,6 @@ impl Scene {
             port,
             since,
         }
-    }
-}
-
-fn config(memory: u64, data: Option<&Path>, port: u16) -> VmConfig {
-    VmConfig {
-        platform: Platform::SimVm(Accelerator::Tcg),
-        shape: Shape::new(2, memory).unwrap(),
-        data: data.map(Path::to_owned),
-        forwards: vec![format!("{port}:80").parse().unwrap()],
     }
 }
 
@@ -236,7 +289,7 @@ async fn from_power_on_to_an_app_that_keeps_its_data() {
     let app = scene.network.create_app_for(&compose).await.unwrap();
     let first = disk(scene.folder.path(), "first.disk");
 
-    let boot = scene.boot(app, &compose, &first, scene.measurement).await;
+    let boot = scene.boot(app, &compose, &first).await;
     let keys = boot.see("from kms").await;
     boot.see("/var/lib/kedge, encrypted").await;
     // chronyd came up with the image's configuration, as its own user and behind its filter.
@@ -248,23 +301,18 @@ async fn from_power_on_to_an_app_that_keeps_its_data() {
     );
     crate::hardening::check(&boot.ask("facts").unwrap());
     let mut boot = boot;
-    // The power is cut: what the app wrote and closed before is on the disk.
+    // The power is cut: what the app wrote and asked to be kept is on the disk.
     boot.vm.kill().await.unwrap();
     drop(boot);
 
-    let boot = scene.boot(app, &compose, &first, scene.measurement).await;
-    let page = boot.page().await;
-    assert!(page.ends_with("started\n"), "{page}");
+    let boot = scene.boot(app, &compose, &first).await;
+    assert_eq!(boot.page().await, "started\nstarted\n");
     drop(boot);
 
     // The disk of another instance, and one somebody wrote to.
     let other = scene.compose("other");
     let other_app = scene.network.create_app_for(&other).await.unwrap();
-    let (ended, said) = scene
-        .boot(other_app, &other, &first, scene.measurement)
-        .await
-        .ended()
-        .await;
+    let (ended, said) = scene.boot(other_app, &other, &first).await.ended().await;
     assert_eq!(ended, Ended::PoweredOff);
     assert!(
         said.contains("neither empty nor of this app, instance and key"),
@@ -276,11 +324,7 @@ async fn from_power_on_to_an_app_that_keeps_its_data() {
     let changed = scene.folder.path().join("changed.disk");
     fs::write(&changed, &bytes).unwrap();
     drop(bytes);
-    let (_, said) = scene
-        .boot(app, &compose, &changed, scene.measurement)
-        .await
-        .ended()
-        .await;
+    let (_, said) = scene.boot(app, &compose, &changed).await.ended().await;
     assert!(
         said.contains("LUKS2 header is not the one this guest wrote"),
         "{said}"
@@ -296,25 +340,59 @@ async fn what_is_not_allowed_or_not_measured_so_gets_no_keys() {
 
     // A document the app's contract does not know.
     let unknown = scene.compose("never registered");
-    let (ended, said) = scene
-        .boot(app, &unknown, &empty, scene.measurement)
-        .await
-        .ended()
-        .await;
+    let (ended, said) = scene.boot(app, &unknown, &empty).await.ended().await;
     assert_eq!(ended, Ended::PoweredOff);
     assert!(
         said.contains("compose hash") && said.contains("no keys"),
         "{said}"
     );
 
-    // Another amount of memory than the catalogue has: what QEMU is given measures to something else.
-    let other = scene
-        .image
-        .measure(&scene.tools, &config(MEMORY + 256, None, 1))
-        .unwrap()
-        .registers();
-    let (_, said) = scene.boot(app, &compose, &empty, other).await.ended().await;
-    assert!(said.contains("catalogue") && said.contains("no keys"), "{said}");
+    // One byte of a file, or another shape: the boot is another, and the guest says in which registers.
+    let tools = &scene.tools;
+    let resized =
+        |vcpus, memory| Machine::new(tools, scene.machine.image.clone(), shape(vcpus, memory), None);
+    // Behind the last file of the firmware's volume of code.
+    let unused = |bytes: &[u8]| {
+        assert!(
+            bytes[0x30_0000..0x30_1000].iter().all(|byte| *byte == 0xff),
+            "the firmware is laid out otherwise"
+        );
+        0x30_0800
+    };
+    let others = [
+        ("MRTD", Machine::changed(tools, "firmware", unused)),
+        ("RTMR0", resized(1, MEMORY)),
+        ("RTMR0, RTMR1", resized(2, MEMORY + 256)),
+        (
+            "RTMR1",
+            Machine::changed(tools, "kernel", |bytes| at(bytes, "debian-kernel@lists")),
+        ),
+        (
+            "RTMR2",
+            Machine::changed(tools, "initrd", |bytes| {
+                at(bytes, "# Opens the measured root") + 2
+            }),
+        ),
+        (
+            "RTMR2",
+            Machine::changed(tools, "image.json", |bytes| at(bytes, "loglevel=4") + 9),
+        ),
+    ];
+    for (registers, machine) in &others {
+        let (ended, said) = scene.boot_on(machine, app, &compose, &empty).await.ended().await;
+        let expected = format!("the nearest differs in {registers};");
+        assert_eq!(ended, Ended::PoweredOff, "{registers}: {said}");
+        assert!(
+            said.contains(&expected) && said.contains("no keys"),
+            "{expected} {said}"
+        );
+    }
+    // The root is in no register by itself: a kernel that meets another byte of it than its hash tree has, stops.
+    let machine = Machine::changed(tools, "rootfs", |bytes| bytes.len() / 3);
+    assert_eq!(machine.measurement, scene.machine.measurement);
+    let (ended, said) = scene.boot_on(&machine, app, &compose, &empty).await.ended().await;
+    assert_eq!(ended, Ended::Reset, "{said}");
+    assert!(!said.contains("from kms"), "{said}");
 
     // Nothing was written to the disk in all this.
     assert!(fs::read(&empty).unwrap().iter().all(|byte| *byte == 0));
