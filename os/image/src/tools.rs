@@ -92,6 +92,16 @@ impl Tools {
         &self.0
     }
 
+    /// The folder's name, which follows from the packages.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.0
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned()
+    }
+
     /// A file of the tools.
     ///
     /// # Errors

@@ -291,7 +291,7 @@ pub struct Measure {
     /// Folder of the image.
     #[arg(long, value_name = "DIR")]
     pub image: PathBuf,
-    /// Folder of the tools, as `os-image tools` unpacks them [default: the one in ~/.cache/kedge/tools].
+    /// Folder of the tools, as `os-image tools` unpacks them [default: the image's in ~/.cache/kedge/tools].
     #[arg(long, value_name = "DIR", env = "KEDGE_TOOLS")]
     pub tools: Option<PathBuf>,
     /// Memory, MiB; several are measured with every number of vCPUs [default: the shapes of image.json].
@@ -317,7 +317,7 @@ pub struct VerifyImage {
     /// The hash it should have, as `kedge os show` lists them.
     #[arg(long, value_name = "HASH")]
     pub os_image: Option<OsImageHash>,
-    /// Folder of the tools, as `os-image tools` unpacks them [default: the one in ~/.cache/kedge/tools].
+    /// Folder of the tools, as `os-image tools` unpacks them [default: the image's in ~/.cache/kedge/tools].
     #[arg(long, value_name = "DIR", env = "KEDGE_TOOLS")]
     pub tools: Option<PathBuf>,
 }
@@ -340,7 +340,7 @@ pub struct Explain {
     /// Number of vCPUs it should have.
     #[arg(long, value_name = "N", default_value_t = 2)]
     pub vcpus: u16,
-    /// Folder of the tools, as `os-image tools` unpacks them [default: the one in ~/.cache/kedge/tools].
+    /// Folder of the tools, as `os-image tools` unpacks them [default: the image's in ~/.cache/kedge/tools].
     #[arg(long, value_name = "DIR", env = "KEDGE_TOOLS")]
     pub tools: Option<PathBuf>,
 }
@@ -351,7 +351,7 @@ pub struct Boot {
     /// Folder of the image.
     #[arg(long, value_name = "DIR")]
     pub image: PathBuf,
-    /// Folder of the tools, as `os-image tools` unpacks them [default: the one in ~/.cache/kedge/tools].
+    /// Folder of the tools, as `os-image tools` unpacks them [default: the image's in ~/.cache/kedge/tools].
     #[arg(long, value_name = "DIR", env = "KEDGE_TOOLS")]
     pub tools: Option<PathBuf>,
     /// Where registers and quotes come from.

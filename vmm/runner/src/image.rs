@@ -66,6 +66,7 @@ struct Description {
     files: BTreeMap<String, Entry>,
     root: Root,
     shapes: Shapes,
+    tools: String,
 }
 
 /// The dm-verity tree of the rootfs, behind its data.
@@ -231,6 +232,11 @@ impl Image {
         &self.description.command_line
     }
 
+    /// Name of the tool folder the image was made with: 16 hex digits.
+    pub fn tools(&self) -> &str {
+        &self.description.tools
+    }
+
     /// Whether the image can speak to a software TD.
     pub fn is_development(&self) -> bool {
         self.description.flavour == "development"
@@ -267,6 +273,11 @@ fn parse(text: &[u8]) -> Result<Description, RunnerError> {
             format!("{} bytes", line.len()),
         ));
     }
+    let tools = &description.tools;
+    if tools.len() != 16 || !tools.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        let actual: String = tools.chars().take(64).collect();
+        return Err(fault("image.json: tools", "16 hex digits", format!("{actual:?}")));
+    }
     for entry in description.files.values() {
         let mut parts = Path::new(&entry.file).components();
         let plain = matches!(parts.next(), Some(std::path::Component::Normal(_))) && parts.next().is_none();
@@ -292,7 +303,7 @@ mod tests {
     fn a_name_that_leads_out_of_the_folder_is_refused() {
         for name in ["../kernel", "/kernel", "a/b", "..", "."] {
             let text = format!(
-                r#"{{"format":"{FORMAT}","flavour":"x","command_line":"quiet","files":{{"kernel":{{"file":"{name}","size":1,"sha256":""}}}},"root":{{"hash":"","blocks":0,"salt":""}},"shapes":{{"vcpus":[],"memory_mib":[]}}}}"#
+                r#"{{"format":"{FORMAT}","flavour":"x","command_line":"quiet","files":{{"kernel":{{"file":"{name}","size":1,"sha256":""}}}},"root":{{"hash":"","blocks":0,"salt":""}},"shapes":{{"vcpus":[],"memory_mib":[]}},"tools":"0123456789abcdef"}}"#
             );
             let error = parse(text.as_bytes()).unwrap_err().to_string();
             assert!(error.contains("names inside the folder"), "{name}: {error}");

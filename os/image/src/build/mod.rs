@@ -191,6 +191,7 @@ pub async fn build(inputs: &Inputs<'_>, out: &Path, progress: &dyn Fn(&str)) -> 
             "kernel": kernel_file, "initrd": initrd_file, "rootfs": rootfs_file, "firmware": firmware_file,
         },
         "shapes": inputs.recipe.shapes,
+        "tools": inputs.tools.name(),
         "root": { "hash": root.root_hash, "blocks": root.blocks, "salt": root.salt },
     });
     let text = serde_json::to_string_pretty(&image).map_err(|error| io(out)(error.into()))?;

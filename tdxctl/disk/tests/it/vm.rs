@@ -21,7 +21,7 @@ use std::{
 };
 use vm_runner::{Accelerator, Ended, Image, Platform, Shape, SoftTd, ToolRoot, Vm, VmConfig, VmEvent};
 
-const DEADLINE: Duration = Duration::from_secs(180);
+const DEADLINE: Duration = Duration::from_secs(500);
 const SIZE: u64 = 128 << 20;
 
 fn repository() -> PathBuf {

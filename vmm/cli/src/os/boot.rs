@@ -42,8 +42,8 @@ const LAST_LINES: usize = 20;
 pub(super) async fn run(state: &Path, asked: Boot, output: &Output) -> Result<()> {
     let mut stop = Stop::new()?;
     let mut show = Show::new(output.is_json(), asked.console);
-    let tools = ToolRoot::new(&tools(asked.tools.as_deref())?)?;
     let image = Image::open(&asked.image)?;
+    let tools = tools(asked.tools.as_deref(), &image)?;
     show.note("checking the image")?;
     image.check()?;
     let document = match &asked.host_document {

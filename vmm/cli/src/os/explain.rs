@@ -17,7 +17,7 @@ use kms_types::Mrtd;
 use serde_json::{Value, json};
 use std::path::Path;
 use td_measure::{AcpiDigests, CcLog, MAX_CCEL, MeasuredBoot, Measurer, Memory, PageOrder, Tdvf, mrtd};
-use vm_runner::{Bench, Image, LoadedImage, Shape, ToolRoot};
+use vm_runner::{Bench, Image, LoadedImage, Shape};
 
 /// Bytes of a file with a quote: hex, with an event log beside it.
 const MAX_QUOTE_FILE: usize = 4 << 20;
@@ -42,8 +42,8 @@ pub(super) fn run(asked: &Explain, output: &Output) -> Result<()> {
         ))
         .into());
     }
-    let tools = ToolRoot::new(&tools(asked.tools.as_deref())?)?;
     let image = Image::open(&asked.image)?;
+    let tools = tools(asked.tools.as_deref(), &image)?;
     output.waiting("checking the image");
     image.check()?;
     let image = LoadedImage::read(image)?;

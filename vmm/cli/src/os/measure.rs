@@ -7,15 +7,15 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use std::path::Path;
 use td_measure::{Catalogue, MeasuredBoot};
-use vm_runner::{Bench, Image, LoadedImage, Shape, ToolRoot};
+use vm_runner::{Bench, Image, LoadedImage, Shape};
 
 /// Runs the command.
 ///
 /// # Errors
 /// When the image or a shape cannot be measured, or the catalogue cannot be written.
 pub(super) fn run(asked: &Measure, output: &Output) -> Result<()> {
-    let tools = ToolRoot::new(&tools(asked.tools.as_deref())?)?;
     let image = Image::open(&asked.image)?;
+    let tools = tools(asked.tools.as_deref(), &image)?;
     image.check()?;
     let mut shapes = Vec::new();
     for vcpus in &asked.vcpus {

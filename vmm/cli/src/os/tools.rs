@@ -1,33 +1,30 @@
-//! Which tool folder is used. Refuses to choose among several.
+//! Which tool folder is used: the one an image was made with, so that measurement and boot use the same QEMU everywhere.
 
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
+use vm_runner::{Image, ToolRoot};
 
-/// The one tool folder there is, unless one is named.
+/// The folder that is named, else the image's in the cache.
 ///
 /// # Errors
-/// When there is none or more than one.
-pub(super) fn tools(named: Option<&Path>) -> Result<PathBuf> {
+/// When there is none, or its QEMU does not start.
+pub(super) fn tools(named: Option<&Path>, image: &Image) -> Result<ToolRoot> {
     if let Some(folder) = named {
-        return Ok(folder.to_owned());
+        return Ok(ToolRoot::new(folder)?);
     }
     let home = std::env::var_os("HOME").context("HOME is not set: name the tool folder with --tools")?;
-    let cache = Path::new(&home).join(".cache/kedge/tools");
-    let folders = std::fs::read_dir(&cache).into_iter().flatten().flatten();
-    let found: Vec<PathBuf> = folders
-        .map(|entry| entry.path())
-        .filter(|path| path.extension().is_none() && path.is_dir())
-        .collect();
-    match found.as_slice() {
-        [folder] => Ok(folder.clone()),
-        [] => bail!(
-            "no tool folder in {}: make one with `os-image tools`, or name one with --tools",
-            cache.display()
-        ),
-        more => bail!(
-            "{} tool folders in {}: name one with --tools",
-            more.len(),
-            cache.display()
-        ),
+    let folder: PathBuf = [
+        Path::new(&home),
+        Path::new(".cache/kedge/tools"),
+        Path::new(image.tools()),
+    ]
+    .iter()
+    .collect();
+    if !folder.is_dir() {
+        bail!(
+            "no tool folder {}: make it with `os-image tools` in the source the image was built from, or name one with --tools",
+            folder.display()
+        );
     }
+    Ok(ToolRoot::new(&folder)?)
 }

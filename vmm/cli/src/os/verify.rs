@@ -8,19 +8,19 @@ use anyhow::{Context, Result};
 use guest_files::read_bounded;
 use serde_json::json;
 use td_measure::{Catalogue, MAX_CATALOGUE_JSON};
-use vm_runner::{Image, LoadedImage, RunnerError, ToolRoot};
+use vm_runner::{Image, LoadedImage, RunnerError};
 
 /// Runs the command.
 ///
 /// # Errors
 /// [`Refused`] when something does not belong to the rest; others when it cannot be told.
 pub(super) fn run(asked: &VerifyImage, output: &Output) -> Result<()> {
-    let tools = ToolRoot::new(&tools(asked.tools.as_deref())?)?;
     let path = asked
         .catalogue
         .clone()
         .unwrap_or_else(|| asked.image.join("catalogue.json"));
     let image = Image::open(&asked.image).map_err(no)?;
+    let tools = tools(asked.tools.as_deref(), &image)?;
     output.waiting("files");
     image.check().map_err(no)?;
     output.waiting("root");

@@ -196,6 +196,7 @@ pub(crate) fn write_image(folder: &Path, line: &str, parts: &[(&str, Vec<u8>)]) 
         "command_line": line, "files": files,
         "root": { "hash": "00".repeat(32), "blocks": 1, "salt": "" },
         "shapes": { "vcpus": [1, 2], "memory_mib": [512] },
+        "tools": "0".repeat(16),
     });
     Ok(fs::write(folder.join("image.json"), image.to_string())?)
 }
