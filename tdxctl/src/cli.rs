@@ -46,6 +46,9 @@ pub(crate) enum Command {
     Seal(Box<Seal>),
     /// Opens what `seal` made, and gives nothing of it unless all of it is as it was sealed.
     Unseal(Box<Unseal>),
+    /// The encrypted data disk of an instance.
+    #[command(subcommand)]
+    Luks(Luks),
     /// Boots this guest: measures the app, gets its keys, opens its disk and environment, leaves all of it for the agent.
     Setup(Setup),
     /// Checks a quote, and the boot behind it, offline.
@@ -101,6 +104,37 @@ pub(crate) struct EventLog {
 
 /// Where Linux shows the log of firmware and kernel; the table that names it is beside that folder.
 pub(crate) const KERNEL_CCEL: &str = "/sys/firmware/acpi/tables/data/CCEL";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Luks {
+    /// Compares a disk's LUKS2 header with the one a guest formats with, field by field; needs no key and writes nothing.
+    HeaderCheck {
+        /// The disk, or a file with its bytes.
+        #[arg(value_name = "DISK")]
+        disk: PathBuf,
+    },
+    /// Opens and mounts the disk of an instance, as its boot does; never formats.
+    Open(LuksDisk),
+    /// Formats an empty disk for an instance, opens and mounts it; never touches one that is not empty.
+    Format(LuksDisk),
+}
+
+/// A disk, whose it is, and where it is to be seen.
+#[derive(Debug, Args)]
+pub(crate) struct LuksDisk {
+    /// The disk.
+    #[arg(value_name = "DISK")]
+    pub(crate) disk: PathBuf,
+    /// The instance's keys in JSON, as `request-keys` writes them; `-` is standard input.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) keys: PathBuf,
+    /// Where its file system is mounted.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) mount: PathBuf,
+    /// A folder in memory, for the copy of the header that is checked and opened.
+    #[arg(long, value_name = "DIR", default_value = "/run")]
+    pub(crate) memory: PathBuf,
+}
 
 #[derive(Debug, Args)]
 pub(crate) struct Rand {

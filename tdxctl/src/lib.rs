@@ -58,6 +58,7 @@ async fn execute(command: Command, json: bool) -> Result<Outcome, Failure> {
         Command::Extend(arguments) => commands::extend(&arguments),
         Command::EventLog(arguments) => commands::event_log(&arguments),
         Command::Rand(arguments) => commands::rand(&arguments, json),
+        Command::Luks(command) => commands::luks(&command),
         Command::Replay(arguments) => commands::replay(&arguments),
         Command::RequestKeys(arguments) => commands::request_keys(&arguments).await,
         Command::Seal(arguments) => commands::seal(&arguments, json).await,

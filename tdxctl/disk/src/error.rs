@@ -27,6 +27,12 @@ pub enum DiskError {
         /// What is on it.
         actual: &'static str,
     },
+    /// It is to be opened, and holds nothing.
+    #[error("expected a disk of this instance, found one nothing was ever stored on")]
+    Empty,
+    /// It is to be formatted, and is this instance's already.
+    #[error("expected an empty disk, found this instance's own")]
+    Formatted,
     /// The header is not the one the marker names.
     #[error("the LUKS2 header is not the one this guest wrote: {0}")]
     Header(#[from] crate::header::HeaderError),

@@ -17,4 +17,4 @@ mod programs;
 
 pub use block::by_serial;
 pub use error::DiskError;
-pub use open::{DataDisk, Opened};
+pub use open::{DataDisk, May, Opened};

@@ -29,6 +29,17 @@ pub struct DataDisk {
     pub memory: PathBuf,
 }
 
+/// What may be done with a disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum May {
+    /// Format an empty one, open another: what a boot does.
+    Either,
+    /// Open only.
+    Open,
+    /// Format only.
+    Format,
+}
+
 /// An open disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Opened {
@@ -42,9 +53,9 @@ impl DataDisk {
     /// Opens and mounts the disk of the instance `markers` and `key` are of.
     ///
     /// # Errors
-    /// When it is not this instance's, its header was changed, or it cannot be used. Nothing on it was changed then, unless
-    /// formatting had begun.
-    pub fn open(&self, markers: &MarkerKey, key: &[u8; 64]) -> Result<Opened, DiskError> {
+    /// When it is not this instance's, its header was changed, it is not what `may` says, or it cannot be used. Nothing on it was
+    /// changed then, unless formatting had begun.
+    pub fn open(&self, markers: &MarkerKey, key: &[u8; 64], may: May) -> Result<Opened, DiskError> {
         self.close()?;
         let disk = Block::open(&self.device)?;
         let size = disk.size()?;
@@ -56,6 +67,8 @@ impl DataDisk {
             size,
         };
         let (marker, new) = match plan(&beginning, markers)? {
+            Plan::Format { .. } if may == May::Open => return Err(DiskError::Empty),
+            Plan::Open(_) if may == May::Format => return Err(DiskError::Formatted),
             Plan::Format { sequence } => (self.format(&disk, markers, key, sequence, beginning.size)?, true),
             Plan::Open(marker) => {
                 let header = disk.read_vec(HEADER, HEADER_LEN)?;

@@ -1,7 +1,7 @@
 //! The encrypted disk as a backend of the storage stage, for guests in a VM.
 
 use crate::{StageError, StorageRequest};
-use guest_disk::{DataDisk, DiskError, by_serial, marker::MarkerKey};
+use guest_disk::{DataDisk, DiskError, May, by_serial, marker::MarkerKey};
 use guest_files::{Storage, StorageKind};
 use std::path::Path;
 
@@ -35,7 +35,7 @@ pub(crate) fn open(
         memory: memory.to_owned(),
     };
     let markers = MarkerKey::new(request.key, &request.app_id, &request.instance_id);
-    let opened = disk.open(&markers, request.key).map_err(failed)?;
+    let opened = disk.open(&markers, request.key, May::Either).map_err(failed)?;
     Ok(Storage {
         kind: StorageKind::Luks2,
         encrypted: true,

@@ -2,6 +2,7 @@
 
 mod ccel;
 mod keys_file;
+mod luks;
 mod progress_port;
 mod progress_socket;
 mod rand;
@@ -13,6 +14,7 @@ mod setup;
 mod td;
 mod verify;
 
+pub(crate) use luks::luks;
 pub(crate) use rand::rand;
 pub(crate) use replay::replay;
 pub(crate) use request_keys::request_keys;

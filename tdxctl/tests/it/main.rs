@@ -11,6 +11,7 @@ mod guest;
 mod kms;
 mod leases;
 mod local;
+mod luks;
 mod on_chain;
 mod rand;
 mod release;

@@ -2,7 +2,7 @@
 //! boots' worth of opening, does to the disk what its host could. Outside of that guest it does nothing.
 
 use guest_disk::{
-    DataDisk, DiskError, Opened, by_serial,
+    DataDisk, DiskError, May, Opened, by_serial,
     layout::{DATA, HEADER, HEADER_LEN, MARKERS, METADATA},
     marker::MarkerKey,
 };
@@ -32,12 +32,16 @@ fn markers(key: &[u8; 64], instance: u8) -> MarkerKey {
 }
 
 fn open_as(markers: &MarkerKey, key: &[u8; 64]) -> Result<Opened, DiskError> {
+    open_if(markers, key, May::Either)
+}
+
+fn open_if(markers: &MarkerKey, key: &[u8; 64], may: May) -> Result<Opened, DiskError> {
     let disk = DataDisk {
         device: device(),
         target: TARGET.into(),
         memory: "/run/kedge".into(),
     };
-    disk.open(markers, key)
+    disk.open(markers, key, may)
 }
 
 fn open() -> Result<Opened, DiskError> {
@@ -102,6 +106,8 @@ fn inside() {
     let Ok(step) = std::env::var(STEP) else { return };
     match step.trim() {
         "format" => {
+            let opened = open_if(&markers(&KEY, 2), &KEY, May::Open);
+            assert!(matches!(opened, Err(DiskError::Empty)), "{opened:?}");
             open().unwrap();
             say("formatted");
         }
@@ -116,6 +122,8 @@ fn inside() {
             }
         }
         "attack" => {
+            let formatted = open_if(&markers(&KEY, 2), &KEY, May::Format);
+            assert!(matches!(formatted, Err(DiskError::Formatted)), "{formatted:?}");
             let opened = open().unwrap();
             assert_eq!((opened.new, opened.generation), (false, 2));
             assert_eq!(fs::read(file("finished")).unwrap(), b"kept");
