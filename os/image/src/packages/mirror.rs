@@ -76,7 +76,10 @@ impl Mirror {
     /// When it cannot be fetched, or what came is another file.
     pub async fn file(&self, package: &Locked) -> Result<PathBuf> {
         let kept = self.cache.join(format!("{}.deb", package.sha256));
-        if kept.metadata().is_ok_and(|data| data.len() == package.size) {
+        // What was kept is believed no more than what is fetched.
+        if let Ok(bytes) = std::fs::read(&kept)
+            && hex::encode(Sha256::digest(&bytes)) == package.sha256
+        {
             return Ok(kept);
         }
         let bytes = self.get(&format!("{}/{}", package.archive, package.path), package.size).await.with_context(|| {
