@@ -7,7 +7,7 @@ use soft_td::{PlatformConfig, PlatformSeed, SimImage, SoftPlatform};
 use std::{
     fs,
     io::{Read, Write},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::{Duration, Instant},
@@ -98,14 +98,6 @@ fn config(guest: &Guest, port: u16) -> VmConfig {
     }
 }
 
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
-}
-
 fn runs(process: u32) -> bool {
     // A process that ended and was not reaped yet holds nothing.
     fs::read_to_string(format!("/proc/{process}/stat"))
@@ -126,7 +118,11 @@ async fn gone(processes: &[u32]) {
 async fn a_vm_boots_speaks_to_its_software_td_and_switches_off_at_the_button() {
     let guest = Guest::build("").await.unwrap();
     guest.image.check().unwrap();
-    let (run, platform, port) = (guest.path("run"), guest.path("platform"), free_port());
+    let (run, platform, port) = (
+        guest.path("run"),
+        guest.path("platform"),
+        container_lab::free_port().unwrap(),
+    );
     let (config, heard) = (config(&guest, port), Heard::default());
     let document = br#"{"version":1}"#;
     let mut vm = Vm::start(
@@ -231,7 +227,7 @@ async fn a_vm_boots_speaks_to_its_software_td_and_switches_off_at_the_button() {
 async fn a_kernel_that_panics_ends_the_vm_and_a_dropped_vm_leaves_nothing() {
     let guest = Guest::build(" kedge.test=panic").await.unwrap();
     let (platform, heard) = (guest.path("platform"), Heard::default());
-    let config = config(&guest, free_port());
+    let config = config(&guest, container_lab::free_port().unwrap());
     let start = async |run: &str, heard: &Heard| {
         let (td, run) = (td(&platform), guest.path(run));
         Vm::start(
@@ -281,7 +277,7 @@ async fn a_runner_that_is_killed_leaves_no_qemu() {
     if let Some(folder) = std::env::var_os(CHILD) {
         let folder = PathBuf::from(folder);
         let guest = Guest::build("").await.unwrap();
-        let config = config(&guest, free_port());
+        let config = config(&guest, container_lab::free_port().unwrap());
         let td = td(&folder.join("platform"));
         let vm = Vm::start(
             &guest.tools,

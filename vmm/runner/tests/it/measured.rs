@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use std::{
     fs,
     io::{Read, Write},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
@@ -184,11 +184,7 @@ impl Scene {
 
     async fn boot_on(&self, machine: &Machine, app: AppId, compose: &[u8], disk: &Path) -> Boot {
         let since = Instant::now();
-        let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
+        let port = container_lab::free_port().unwrap();
         let mut bound = [0; 48];
         bound[0] = 1;
         bound[1..33].copy_from_slice(&ComposeHash::of(compose).to_bytes());
