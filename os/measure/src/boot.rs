@@ -1,10 +1,11 @@
 //! A whole boot: every event of every register with the input it comes from, so that two boots can be compared by what differs.
 
 use crate::{
-    AcpiDigests, KernelError, MeasuredEvent, Memory, PageOrder, SectionKind, Tdvf, TdvfError, kernel_digest,
-    mrtd, replay, rtmr0_events, rtmr1_events, rtmr2_events, sha384, td_hob_digest,
+    AcpiDigests, KernelError, MeasuredEvent, Memory, PageOrder, SectionKind, Tdvf, TdvfError,
+    filled_in_kernel_digest, kernel_digest, mrtd, replay, rtmr0_events, rtmr1_events, rtmr2_events, sha384,
+    td_hob_digest,
 };
-use kms_types::{Mrtd, OsMeasurement};
+use kms_types::{Mrtd, OsMeasurement, Rtmr};
 
 /// The files of an image as QEMU is given them.
 #[derive(Debug, Clone, Copy)]
@@ -107,12 +108,22 @@ impl<'a> Measurer<'a> {
         })
     }
 
+    /// RTMR1 as QEMU before 10.2 made it; a boot of ours never has it.
+    ///
+    /// # Errors
+    /// When the kernel cannot be placed in the memory.
+    pub fn older_rtmr1(&self, memory: Memory) -> Result<Rtmr, MeasureError> {
+        let initrd = self.files.initrd.len() as u64;
+        let kernel = filled_in_kernel_digest(self.files.kernel, initrd, memory)?;
+        Ok(replay(&rtmr1_events(kernel)))
+    }
+
     /// Measures a boot in a VM with this memory and these ACPI tables.
     ///
     /// # Errors
     /// When firmware or kernel cannot be placed in the memory.
     pub fn boot(&self, memory: Memory, acpi: &AcpiDigests) -> Result<MeasuredBoot, MeasureError> {
-        let kernel = kernel_digest(self.files.kernel, self.files.initrd.len() as u64, memory)?;
+        let kernel = kernel_digest(self.files.kernel)?;
         Ok(MeasuredBoot {
             mrtd: self.mrtd,
             rtmr0: rtmr0_events(td_hob_digest(&self.tdvf, memory)?, self.config_volume, acpi),

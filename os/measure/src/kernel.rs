@@ -1,5 +1,6 @@
-//! The kernel as firmware gets it from QEMU: a bzImage whose header the loader has filled in (Linux, "The Linux/x86 Boot
-//! Protocol"; QEMU's x86 loader). The places filled in depend on the sizes of memory and initrd, so RTMR1 does.
+//! The kernel as firmware gets it from QEMU. From 10.2 on a TD gets the file as it is (QEMU commit a7542a38f399, "x86/loader: Don't
+//! update kernel header for CoCo VMs"); before, the loader filled in the header of the bzImage (Linux, "The Linux/x86 Boot Protocol"), and
+//! RTMR1 depended on the sizes of memory and initrd.
 //!
 //! Refuses files that are no bzImage, or an initrd that has no place.
 
@@ -53,16 +54,29 @@ pub enum KernelError {
     Pe(#[from] PeError),
 }
 
-/// Authenticode digest of the kernel as QEMU hands it over.
+/// Authenticode digest of the kernel as QEMU hands it to a TD, from 10.2 on.
+///
+/// # Errors
+/// When it is no bzImage with an EFI stub.
+pub fn kernel_digest(kernel: &[u8]) -> Result<[u8; 48], KernelError> {
+    protocol(kernel)?;
+    Ok(authenticode_sha384(kernel)?)
+}
+
+/// The same as QEMU before 10.2 did it: with a header that is filled in.
 ///
 /// # Errors
 /// When it is no bzImage with an EFI stub, or the initrd has no place.
-pub fn kernel_digest(kernel: &[u8], initrd_len: u64, memory: Memory) -> Result<[u8; 48], KernelError> {
+pub fn filled_in_kernel_digest(
+    kernel: &[u8],
+    initrd_len: u64,
+    memory: Memory,
+) -> Result<[u8; 48], KernelError> {
     Ok(authenticode_sha384(&patched(kernel, initrd_len, memory)?)?)
 }
 
-/// The kernel with its header filled in.
-fn patched(kernel: &[u8], initrd_len: u64, memory: Memory) -> Result<Vec<u8>, KernelError> {
+/// Version of the boot protocol, of a kernel that can be loaded high.
+fn protocol(kernel: &[u8]) -> Result<u16, KernelError> {
     if array(kernel, 0x202) != Some(MAGIC) {
         return Err(header("magic at 0x202", "HdrS", "other bytes"));
     }
@@ -78,6 +92,13 @@ fn patched(kernel: &[u8], initrd_len: u64, memory: Memory) -> Result<Vec<u8>, Ke
     if flags & LOADED_HIGH == 0 {
         return Err(header("load flags", "LOADED_HIGH", format!("{flags:#x}")));
     }
+    Ok(protocol)
+}
+
+/// The kernel with its header filled in.
+fn patched(kernel: &[u8], initrd_len: u64, memory: Memory) -> Result<Vec<u8>, KernelError> {
+    let protocol = protocol(kernel)?;
+    let flags = kernel.get(0x211).copied().unwrap_or_default();
     let mut patched = kernel.to_vec();
     let mut put = |offset: usize, value: &[u8]| {
         if let Some(place) = patched.get_mut(offset..offset + value.len()) {

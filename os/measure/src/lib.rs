@@ -25,7 +25,7 @@ pub use ccel::{
     CCEL_TABLE_LEN, CcEvent, CcLog, CcRegister, CcType, CcelError, CcelTable, MAX_CCEL, MAX_CCEL_EVENTS,
 };
 pub use hob::td_hob_digest;
-pub use kernel::{KernelError, kernel_digest};
+pub use kernel::{KernelError, filled_in_kernel_digest, kernel_digest};
 pub use mrtd::{PageOrder, mrtd};
 pub use pe::{MAX_IMAGE, PeError, authenticode_sha384};
 pub use registers::{

@@ -7,7 +7,7 @@ use crate::{
     tools::MACHINE,
     words,
 };
-use std::{ffi::OsString, io::Write, time::Duration};
+use std::{ffi::OsString, io::Write, path::Path, time::Duration};
 use tempfile::NamedTempFile;
 
 /// Time for a guest that takes milliseconds where the processor runs it.
@@ -53,14 +53,27 @@ pub async fn accelerator_usable(tools: &ToolRoot, accelerator: Accelerator) -> R
     }
 }
 
-/// Makes an empty trust domain and ends it.
+/// Makes a trust domain with this firmware, which must be one for TDX, and ends it before its first instruction.
 ///
 /// # Errors
 /// [`RunnerError::Unusable`] with what is missing; others when QEMU fails.
-pub async fn tdx_usable(tools: &ToolRoot) -> Result<(), RunnerError> {
+pub async fn tdx_usable(tools: &ToolRoot, firmware: &Path) -> Result<(), RunnerError> {
     let machine = format!("{MACHINE},kernel-irqchip=split,confidential-guest-support=tdx");
     let mut arguments = quiet("kvm", &machine);
-    arguments.extend(["-object", "tdx-guest,id=tdx", "-cpu", "host", "-m", "64M", "-S"].map(OsString::from));
+    arguments.extend(
+        [
+            "-object",
+            "tdx-guest,id=tdx",
+            "-cpu",
+            "host",
+            "-m",
+            "64M",
+            "-S",
+            "-bios",
+        ]
+        .map(OsString::from),
+    );
+    arguments.push(firmware.into());
     match ended(tools, arguments).await? {
         // It stands still before its first instruction, which is as far as it is to come.
         None => Ok(()),

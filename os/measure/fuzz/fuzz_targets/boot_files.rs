@@ -2,7 +2,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use td_measure::{Memory, PageOrder, Tdvf, authenticode_sha384, kernel_digest, mrtd, td_hob_digest};
+use td_measure::{
+    Memory, PageOrder, Tdvf, authenticode_sha384, filled_in_kernel_digest, mrtd, td_hob_digest,
+};
 
 fuzz_target!(|bytes: &[u8]| {
     let memory = Memory::mib(2048).expect("an amount of memory");
@@ -18,5 +20,5 @@ fuzz_target!(|bytes: &[u8]| {
         let _ = td_hob_digest(&tdvf, memory);
     }
     let _ = authenticode_sha384(bytes);
-    let _ = kernel_digest(bytes, 5000, memory);
+    let _ = filled_in_kernel_digest(bytes, 5000, memory);
 });

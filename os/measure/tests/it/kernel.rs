@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use sha2::{Digest, Sha384};
-use td_measure::{KernelError, Memory, authenticode_sha384, kernel_digest};
+use td_measure::{KernelError, Memory, authenticode_sha384, filled_in_kernel_digest, kernel_digest};
 
 const PE: usize = 0x40;
 const OPTIONAL: usize = PE + 24;
@@ -106,22 +106,30 @@ fn the_loader_writes_where_the_initrd_and_command_line_are() {
     expected[0x218..0x21c].copy_from_slice(&address.to_le_bytes());
     expected[0x21c..0x220].copy_from_slice(&5000_u32.to_le_bytes());
     assert_eq!(
-        kernel_digest(&file, 5000, gib(2)).unwrap(),
+        filled_in_kernel_digest(&file, 5000, gib(2)).unwrap(),
         authenticode_sha384(&expected).unwrap()
     );
     // From 2.75 GiB on q35 leaves 2 GiB below 4 GiB, so more memory changes nothing here.
     assert_eq!(
-        kernel_digest(&file, 5000, gib(4)),
-        kernel_digest(&file, 5000, gib(64))
+        filled_in_kernel_digest(&file, 5000, gib(4)),
+        filled_in_kernel_digest(&file, 5000, gib(64))
     );
     assert_eq!(
-        kernel_digest(&file, 5000, gib(4)),
-        kernel_digest(&file, 5000, gib(2))
+        filled_in_kernel_digest(&file, 5000, gib(4)),
+        filled_in_kernel_digest(&file, 5000, gib(2))
     );
     assert_ne!(
-        kernel_digest(&file, 5000, gib(1)),
-        kernel_digest(&file, 5000, gib(2))
+        filled_in_kernel_digest(&file, 5000, gib(1)),
+        filled_in_kernel_digest(&file, 5000, gib(2))
     );
+}
+
+#[test]
+fn qemu_hands_a_td_the_file_as_it_is() {
+    let file = image(b"tail", b"");
+    assert_eq!(kernel_digest(&file).unwrap(), authenticode_sha384(&file).unwrap());
+    assert_ne!(kernel_digest(&file), filled_in_kernel_digest(&file, 5000, gib(2)));
+    assert!(matches!(kernel_digest(b"ELF"), Err(KernelError::Header { .. })));
 }
 
 #[test]
@@ -129,10 +137,10 @@ fn a_kernel_may_want_its_initrd_lower() {
     let mut file = image(b"", b"");
     file[0x236] = 0;
     file[0x22c..0x230].copy_from_slice(&0x10_0000_u32.to_le_bytes());
-    let low = kernel_digest(&file, 4096, gib(2)).unwrap();
-    assert_eq!(low, kernel_digest(&file, 4096, gib(1)).unwrap());
+    let low = filled_in_kernel_digest(&file, 4096, gib(2)).unwrap();
+    assert_eq!(low, filled_in_kernel_digest(&file, 4096, gib(1)).unwrap());
     assert_eq!(
-        kernel_digest(&file, 0x10_0001, gib(2)),
+        filled_in_kernel_digest(&file, 0x10_0001, gib(2)),
         Err(KernelError::Initrd {
             max: 0x10_0000,
             actual: 0x10_0001
@@ -148,7 +156,7 @@ fn other_files_are_no_kernels() {
     low[0x211] = 0;
     for file in [b"ELF".to_vec(), old, low] {
         assert!(matches!(
-            kernel_digest(&file, 1, gib(1)),
+            filled_in_kernel_digest(&file, 1, gib(1)),
             Err(KernelError::Header { .. })
         ));
     }
@@ -160,7 +168,7 @@ proptest! {
         let mut file = image(b"tail", &[7; 24]);
         file[at] = byte;
         file.truncate(cut.max(1));
-        let _ = kernel_digest(&file, 5000, gib(2));
+        let _ = filled_in_kernel_digest(&file, 5000, gib(2));
         let _ = authenticode_sha384(&file);
     }
 }

@@ -23,8 +23,8 @@ use tokio::{
     sync::mpsc,
 };
 use vm_runner::{
-    Accelerator, Ended, Image, LoadedImage, Platform, RunnerError, Shape, SoftTd, TdxOptions, ToolRoot, Vm,
-    VmConfig, VmEvent, accelerator_usable, tdx_usable,
+    Accelerator, Ended, Image, ImageFile, LoadedImage, Platform, RunnerError, Shape, SoftTd, TdxOptions,
+    ToolRoot, Vm, VmConfig, VmEvent, accelerator_usable, tdx_usable,
 };
 use zeroize::Zeroizing;
 
@@ -51,7 +51,7 @@ pub(super) async fn run(state: &Path, asked: Boot, output: &Output) -> Result<()
         None => Zeroizing::new(b"{}".to_vec()),
     };
     let shape = Shape::new(asked.vcpus, asked.memory)?;
-    let platform = platform(&asked, &tools, config_id(&document), &mut show).await?;
+    let platform = platform(&asked, &image, &tools, config_id(&document), &mut show).await?;
     let config = VmConfig {
         platform,
         shape,
@@ -157,9 +157,25 @@ fn config_id(document: &[u8]) -> TdConfigId {
     })
 }
 
-async fn platform(asked: &Boot, tools: &ToolRoot, id: TdConfigId, show: &mut Show) -> Result<Platform> {
+async fn platform(
+    asked: &Boot,
+    image: &Image,
+    tools: &ToolRoot,
+    id: TdConfigId,
+    show: &mut Show,
+) -> Result<Platform> {
+    // Either would start, and find no TD to ask.
+    match (asked.platform, image.is_development()) {
+        (PlatformName::Tdx, true) => bail!(
+            "expected a production image on tdx, got a development one, which speaks to a software TD only"
+        ),
+        (PlatformName::SimVm, false) => bail!(
+            "expected a development image on sim-vm, got a production one, which has no way to a software TD"
+        ),
+        _ => {}
+    }
     if asked.platform == PlatformName::Tdx {
-        tdx_usable(tools).await?;
+        tdx_usable(tools, &image.path(ImageFile::Firmware)?).await?;
         return Ok(Platform::Tdx(TdxOptions {
             mr_config_id: id,
             quotes: asked.quotes.clone(),

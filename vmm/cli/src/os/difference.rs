@@ -1,7 +1,7 @@
 //! Which inputs of a boot differ from an image's: the registers of a quote, or the events of a firmware's log, held against what the
 //! image measures to. Nothing here believes a log: its digests are compared, its words only shown.
 
-use kms_types::{OsMeasurement, Rtmr};
+use kms_types::{Mrtd, OsMeasurement, Rtmr};
 use serde_json::{Value, json};
 use td_measure::{CcEvent, CcLog, CcRegister, MeasuredBoot, MeasuredEvent, replay};
 
@@ -12,6 +12,15 @@ pub(super) struct Shown {
     pub(super) registers: Option<OsMeasurement>,
     /// The firmware's log.
     pub(super) log: Option<CcLog>,
+}
+
+/// Registers of the image as older series of QEMU make them, which no boot of ours has.
+#[derive(Debug)]
+pub(super) struct Older {
+    /// Of QEMU before 9: section by section.
+    pub(super) mrtd: Mrtd,
+    /// Of QEMU before 10.2: the kernel's header filled in.
+    pub(super) rtmr1: Rtmr,
 }
 
 /// One register: whether it is the image's, and if not, which inputs are others.
@@ -64,7 +73,8 @@ impl Shown {
         }
     }
 
-    /// Whether the memory of this boot is possible at all: by its TD HOB in the log, else by the kernel's header in RTMR1.
+    /// Whether the memory of this boot is possible at all: by its TD HOB in the log; a quote alone says nothing of it
+    /// while its RTMR1 is the image's.
     pub(super) fn has_memory_of(&self, boot: &MeasuredBoot) -> bool {
         match (&self.log, &self.registers) {
             (Some(_), _) => boot
@@ -86,19 +96,19 @@ impl Shown {
         events.filter(move |event| event.register == register && event.is_measured())
     }
 
-    /// Register by register. `section_by_section` is the image's MRTD as QEMU before 9 makes it.
-    pub(super) fn against(&self, boot: &MeasuredBoot, section_by_section: kms_types::Mrtd) -> [Register; 4] {
+    /// Register by register.
+    pub(super) fn against(&self, boot: &MeasuredBoot, older: &Older) -> [Register; 4] {
         let mrtd = self.registers.map(|registers| registers.mrtd);
         let quoted = |of: fn(&OsMeasurement) -> Rtmr| self.registers.as_ref().map(of);
         let firmware = match mrtd {
             Some(mrtd) if mrtd == boot.mrtd => Vec::new(),
-            Some(mrtd) if mrtd == section_by_section => {
+            Some(mrtd) if mrtd == older.mrtd => {
                 vec!["the image's firmware, measured section by section as by QEMU before 9".to_owned()]
             }
             Some(_) => vec!["firmware: other bytes than the image's".to_owned()],
             None => Vec::new(),
         };
-        [
+        let mut registers = [
             Register {
                 name: "MRTD",
                 same: mrtd.map(|mrtd| mrtd == boot.mrtd),
@@ -107,7 +117,22 @@ impl Shown {
             self.register("RTMR0", CcRegister::Rtmr0, &boot.rtmr0, quoted(|all| all.rtmr0)),
             self.register("RTMR1", CcRegister::Rtmr1, &boot.rtmr1, quoted(|all| all.rtmr1)),
             self.register("RTMR2", CcRegister::Rtmr2, &boot.rtmr2, quoted(|all| all.rtmr2)),
-        ]
+        ];
+        let [_, _, rtmr1, _] = &mut registers;
+        if rtmr1.same == Some(false) && self.rtmr1() == Some(older.rtmr1) {
+            rtmr1.differences =
+                vec!["the image's kernel with its header filled in, as by QEMU before 10.2".to_owned()];
+        }
+        registers
+    }
+
+    fn rtmr1(&self) -> Option<Rtmr> {
+        let quoted = self.registers.as_ref().map(|all| all.rtmr1);
+        quoted.or_else(|| {
+            let shown = self.measured(CcRegister::Rtmr1);
+            let replayed = shown.fold(Rtmr::ZERO, |value, event| value.extended(&event.digest));
+            self.log.is_some().then_some(replayed)
+        })
     }
 
     fn register(
@@ -191,7 +216,7 @@ fn input(event: &str) -> Option<&'static str> {
         "SecureBoot" | "PK" | "KEK" | "db" | "dbx" => "Secure Boot keys in the firmware",
         "ACPI loader" | "ACPI RSDP" | "ACPI tables" => "vCPUs, memory, devices, or the version of QEMU",
         "BootOrder" | "Boot0000" => "boot options: the version of the firmware",
-        "kernel" => "kernel, size of the initrd, or memory below 4 GiB",
+        "kernel" => "kernel",
         "command line" => "command line",
         "initrd" => "initrd",
         _ => return None,
@@ -202,7 +227,6 @@ fn input(event: &str) -> Option<&'static str> {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
-    use kms_types::Mrtd;
     use td_measure::{AcpiDigests, rtmr0_events, rtmr1_events, rtmr2_events, sha384};
 
     fn boot(line: &str, hob: u8, tables: u8) -> MeasuredBoot {
@@ -248,42 +272,53 @@ mod tests {
         }
     }
 
-    const OLD: Mrtd = Mrtd::new([9; 48]);
+    const OLD: Older = Older {
+        mrtd: Mrtd::new([9; 48]),
+        rtmr1: Rtmr::new([9; 48]),
+    };
 
     #[test]
     fn the_same_boot_differs_in_nothing() {
         let mine = boot("quiet", 4, 4);
         for shown in [quote(&mine), log(&mine)] {
-            for register in shown.against(&mine, OLD) {
+            for register in shown.against(&mine, &OLD) {
                 assert_ne!(register.same, Some(false), "{register:?}");
                 assert!(register.differences.is_empty(), "{register:?}");
             }
             assert!(shown.has_shape_of(&mine) && shown.has_memory_of(&mine));
         }
         // A log says nothing of MRTD.
-        assert_eq!(log(&mine).against(&mine, OLD)[0].same, None);
+        assert_eq!(log(&mine).against(&mine, &OLD)[0].same, None);
     }
 
     #[test]
     fn a_quote_names_the_register_and_its_inputs() {
         let mine = boot("quiet", 4, 4);
-        let registers = quote(&boot("loud", 4, 4)).against(&mine, OLD);
+        let registers = quote(&boot("loud", 4, 4)).against(&mine, &OLD);
         assert_eq!(
             registers.each_ref().map(|register| register.same == Some(true)),
             [true, true, true, false]
         );
         assert_eq!(registers[3].differences, ["one of: command line; initrd"]);
         let mut older = mine.clone();
-        older.mrtd = OLD;
-        assert!(quote(&older).against(&mine, OLD)[0].differences[0].contains("QEMU before 9"));
+        older.mrtd = OLD.mrtd;
+        assert!(quote(&older).against(&mine, &OLD)[0].differences[0].contains("QEMU before 9"));
+        let filled_in = Shown {
+            registers: Some(OsMeasurement {
+                rtmr1: OLD.rtmr1,
+                ..mine.registers()
+            }),
+            log: None,
+        };
+        assert!(filled_in.against(&mine, &OLD)[2].differences[0].contains("QEMU before 10.2"));
         older.mrtd = Mrtd::new([8; 48]);
-        assert!(quote(&older).against(&mine, OLD)[0].differences[0].contains("other bytes"));
+        assert!(quote(&older).against(&mine, &OLD)[0].differences[0].contains("other bytes"));
     }
 
     #[test]
     fn a_log_names_the_input() {
         let mine = boot("quiet", 4, 4);
-        let registers = log(&boot("loud", 4, 7)).against(&mine, OLD);
+        let registers = log(&boot("loud", 4, 7)).against(&mine, &OLD);
         assert_eq!(registers[1].differences.len(), 1);
         assert!(
             registers[1].differences[0].starts_with("ACPI tables (vCPUs"),
@@ -305,19 +340,19 @@ mod tests {
         let mut other = mine.clone();
         other.rtmr2.swap(0, 1);
         assert_eq!(
-            log(&other).against(&mine, OLD)[3].differences,
+            log(&other).against(&mine, &OLD)[3].differences,
             ["the image's events in another order"]
         );
         let mut other = mine.clone();
         other.rtmr2.pop();
-        let differences = log(&other).against(&mine, OLD)[3].differences.join("\n");
+        let differences = log(&other).against(&mine, &OLD)[3].differences.join("\n");
         assert!(
             differences.starts_with("initrd") && differences.ends_with("got no event"),
             "{differences}"
         );
         let mut other = mine.clone();
         other.rtmr0.push(mine.rtmr0[0].clone());
-        let differences = log(&other).against(&mine, OLD)[1].differences.join("\n");
+        let differences = log(&other).against(&mine, &OLD)[1].differences.join("\n");
         assert!(
             differences.starts_with("an event the image does not have"),
             "{differences}"

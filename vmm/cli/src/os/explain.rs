@@ -2,7 +2,7 @@
 //! shapes before it names an input. Verifies no signature: a quote is taken as it stands.
 
 use super::{
-    difference::{Register, Shown},
+    difference::{Older, Register, Shown},
     tools::tools,
     words,
 };
@@ -13,7 +13,6 @@ use crate::{
 };
 use anyhow::{Context, Result, bail};
 use guest_files::read_bounded;
-use kms_types::Mrtd;
 use serde_json::{Value, json};
 use std::path::Path;
 use td_measure::{AcpiDigests, CcLog, MAX_CCEL, MeasuredBoot, Measurer, Memory, PageOrder, Tdvf, mrtd};
@@ -60,12 +59,15 @@ pub(super) fn run(asked: &Explain, output: &Output) -> Result<()> {
         output.waiting("other shapes");
         search(&bench, &shown, shape, &mut found)?;
     }
-    let older = mrtd(
-        bench.firmware(),
-        &Tdvf::parse(bench.firmware())?,
-        PageOrder::SectionBySection,
-    );
-    report(&shown, shape, &found, older, output)
+    let older = Older {
+        mrtd: mrtd(
+            bench.firmware(),
+            &Tdvf::parse(bench.firmware())?,
+            PageOrder::SectionBySection,
+        ),
+        rtmr1: bench.measurer().older_rtmr1(found.shape.memory())?,
+    };
+    report(&shown, shape, &found, &older, output)
 }
 
 fn shown(asked: &Explain) -> Result<Shown> {
@@ -116,7 +118,7 @@ struct Found {
     tried: usize,
 }
 
-/// Tries shapes near the asked one first; only memory that the TD HOB or the kernel's header leaves possible.
+/// Tries shapes near the asked one first; only memory that the TD HOB in a log leaves possible.
 fn search(bench: &Bench<'_>, shown: &Shown, asked: Shape, found: &mut Found) -> Result<()> {
     for shape in candidates(bench.measurer(), shown, asked)? {
         // This machine may not have the address space for it; what was not tried is not counted.
@@ -175,7 +177,7 @@ fn candidates(measurer: &Measurer<'_>, shown: &Shown, asked: Shape) -> Result<Ve
     Ok(shapes)
 }
 
-fn report(shown: &Shown, asked: Shape, found: &Found, older: Mrtd, output: &Output) -> Result<()> {
+fn report(shown: &Shown, asked: Shape, found: &Found, older: &Older, output: &Output) -> Result<()> {
     let registers = shown.against(&found.boot, older);
     let of_image = registers.iter().all(|register| register.same != Some(false));
     let ok = of_image && found.right && found.shape == asked;

@@ -69,6 +69,12 @@ async fn a_vm_is_shown_from_power_on_to_the_button() {
     std::fs::write(&document, r#"{"app_compose":"{}"}"#).unwrap();
     let common = ["--tools", &tools, "--image", &image, "--memory", "512"];
 
+    let (code, said) = run(&state, &[&common[..], &["--platform", "tdx"]].concat());
+    assert!(
+        code == 1 && said.contains("expected a production image on tdx"),
+        "{said}"
+    );
+
     // A byte of a part of the image.
     let kernel = guest.path("kernel");
     let bytes = std::fs::read(&kernel).unwrap();

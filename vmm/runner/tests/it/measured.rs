@@ -358,7 +358,7 @@ async fn what_is_not_allowed_or_not_measured_so_gets_no_keys() {
     let others = [
         ("MRTD", Machine::changed(tools, "firmware", unused)),
         ("RTMR0", resized(1, MEMORY)),
-        ("RTMR0, RTMR1", resized(2, MEMORY + 256)),
+        ("RTMR0", resized(2, MEMORY + 256)),
         (
             "RTMR1",
             Machine::changed(tools, "kernel", |bytes| at(bytes, "debian-kernel@lists")),

@@ -70,7 +70,8 @@ async fn kvm_and_tdx_are_usable_or_say_what_is_missing() {
     let tools = tools().await.unwrap();
     accelerator_usable(&tools, Accelerator::Tcg).await.unwrap();
     let kvm = accelerator_usable(&tools, Accelerator::Kvm).await;
-    for (platform, found) in [("KVM", kvm), ("tdx", tdx_usable(&tools).await)] {
+    let firmware = tools.folder().join("usr/share/ovmf/OVMF.fd");
+    for (platform, found) in [("KVM", kvm), ("tdx", tdx_usable(&tools, &firmware).await)] {
         match found {
             Ok(()) => assert!(Path::new("/dev/kvm").exists(), "{platform} without /dev/kvm"),
             Err(error) => {
