@@ -77,7 +77,7 @@ impl Folder {
     pub(crate) fn places(&self, data: Option<&Path>) -> Places {
         Places {
             host: self.path.join("host.disk"),
-            data: data.map_or_else(|| self.path.join("data.disk"), Path::to_owned),
+            data: data.map_or_else(|| self.path.join("scratch.disk"), Path::to_owned),
             console: self.path.join("console.sock"),
             progress: self.path.join("progress.sock"),
             monitor: self.path.join("monitor.sock"),

@@ -191,7 +191,15 @@ impl Image {
             return Ok(());
         }
         let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        Err(fault("rootfs", format!("root hash {hash}"), said))
+        // Anything else is a program that could not do it.
+        match said.contains("Verification of") {
+            true => Err(fault("rootfs", format!("root hash {hash}"), said)),
+            false => Err(RunnerError::Tools {
+                folder: tools.folder().display().to_string(),
+                expected: format!("{VERITYSETUP} to verify the rootfs"),
+                actual: said,
+            }),
+        }
     }
 
     /// The shapes of VM the image is meant for.

@@ -2,6 +2,7 @@
 //! describes, and never runs another platform than the one asked for.
 
 use super::{
+    no,
     terminal::{Lines, plain},
     tools::tools,
 };
@@ -42,10 +43,10 @@ const LAST_LINES: usize = 20;
 pub(super) async fn run(state: &Path, asked: Boot, output: &Output) -> Result<()> {
     let mut stop = Stop::new()?;
     let mut show = Show::new(output.is_json(), asked.console);
-    let image = Image::open(&asked.image)?;
+    let image = Image::open(&asked.image).map_err(no)?;
     let tools = tools(asked.tools.as_deref(), &image)?;
     show.note("checking the image")?;
-    image.check()?;
+    image.check().map_err(no)?;
     let document = match &asked.host_document {
         Some(path) => guest_files::read_bounded(path, vm_runner::MAX_HOST_DOCUMENT)?,
         None => Zeroizing::new(b"{}".to_vec()),

@@ -3,6 +3,7 @@
 
 use super::{
     difference::{Older, Register, Shown},
+    no,
     tools::tools,
     words,
 };
@@ -41,10 +42,10 @@ pub(super) fn run(asked: &Explain, output: &Output) -> Result<()> {
         ))
         .into());
     }
-    let image = Image::open(&asked.image)?;
+    let image = Image::open(&asked.image).map_err(no)?;
     let tools = tools(asked.tools.as_deref(), &image)?;
     output.waiting("checking the image");
-    image.check()?;
+    image.check().map_err(no)?;
     let image = LoadedImage::read(image)?;
     let bench = image.bench(&tools)?;
     let shape = Shape::new(asked.vcpus, asked.memory)?;

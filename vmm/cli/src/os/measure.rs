@@ -1,7 +1,7 @@
 //! `kedge os measure`: what an image measures to on the shapes it may run on, and the catalogue that names it on-chain. Anyone with the
 //! image's files and the locked tools gets the same bytes. Refuses an image whose files are not the ones it describes.
 
-use super::{tools::tools, words};
+use super::{no, tools::tools, words};
 use crate::{cli::Measure, output::Output};
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
@@ -14,9 +14,9 @@ use vm_runner::{Bench, Image, LoadedImage, Shape};
 /// # Errors
 /// When the image or a shape cannot be measured, or the catalogue cannot be written.
 pub(super) fn run(asked: &Measure, output: &Output) -> Result<()> {
-    let image = Image::open(&asked.image)?;
+    let image = Image::open(&asked.image).map_err(no)?;
     let tools = tools(asked.tools.as_deref(), &image)?;
-    image.check()?;
+    image.check().map_err(no)?;
     let mut shapes = Vec::new();
     for vcpus in &asked.vcpus {
         for memory in &asked.memory {

@@ -11,6 +11,7 @@ mod verify;
 use crate::{
     cli::{Image, Os},
     connection::{Connection, Effect, Role},
+    exit::Refused,
     output::Output,
 };
 use alloy::{primitives::FixedBytes, providers::Provider, rpc::types::Filter, sol_types::SolEvent};
@@ -20,6 +21,7 @@ use kms_types::OsImageHash;
 use serde_json::json;
 use std::{collections::BTreeSet, path::Path};
 use td_measure::Catalogue;
+use vm_runner::RunnerError;
 
 /// Runs a subcommand.
 ///
@@ -68,6 +70,14 @@ pub(crate) async fn run(state: &Path, command: Os, output: &Output) -> Result<()
         }
     }
     Ok(())
+}
+
+/// A part that is not what another part says is a refusal; a file that cannot be read is none.
+fn no(error: RunnerError) -> anyhow::Error {
+    match error {
+        RunnerError::Image { .. } => Refused(error.to_string()).into(),
+        other => other.into(),
+    }
 }
 
 fn words(shape: vm_runner::Shape) -> String {

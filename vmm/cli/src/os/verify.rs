@@ -2,13 +2,13 @@
 //! the measured command line, and the catalogue with what the files measure to. Who built the image, and from what, it cannot say:
 //! whoever builds the same source compares the files.
 
-use super::{measure::boots, tools::tools};
+use super::{measure::boots, no, tools::tools};
 use crate::{cli::VerifyImage, exit::Refused, output::Output};
 use anyhow::{Context, Result};
 use guest_files::read_bounded;
 use serde_json::json;
 use td_measure::{Catalogue, MAX_CATALOGUE_JSON};
-use vm_runner::{Image, LoadedImage, RunnerError};
+use vm_runner::{Image, LoadedImage};
 
 /// Runs the command.
 ///
@@ -33,7 +33,7 @@ pub(super) fn run(asked: &VerifyImage, output: &Output) -> Result<()> {
     {
         return Err(Refused(format!("catalogue: expected OS image {expected}, got {hash}")).into());
     }
-    let shapes = image.shapes()?;
+    let shapes = image.shapes().map_err(no)?;
     let count = shapes.len();
     let image = LoadedImage::read(image)?;
     let measured = boots(&image.bench(&tools)?, shapes, output)?;
@@ -61,12 +61,4 @@ pub(super) fn run(asked: &VerifyImage, output: &Output) -> Result<()> {
         ],
     );
     Ok(())
-}
-
-/// A part that is not what another part says is a refusal; a file that cannot be read is none.
-fn no(error: RunnerError) -> anyhow::Error {
-    match error {
-        RunnerError::Image { .. } => Refused(error.to_string()).into(),
-        other => other.into(),
-    }
 }

@@ -83,7 +83,7 @@ async fn a_vm_is_shown_from_power_on_to_the_button() {
     std::fs::write(&kernel, other).unwrap();
     let (code, said) = run(&state, &common);
     assert!(
-        code == 1 && said.contains("image: kernel: expected SHA-256"),
+        code == 3 && said.contains("image: kernel: expected SHA-256"),
         "{code}: {said}"
     );
     std::fs::write(&kernel, bytes).unwrap();

@@ -142,7 +142,7 @@ impl Scene {
     fn compose(&self, name: &str) -> Vec<u8> {
         let identity = self.network.node().unwrap().kms_identity();
         let compose = format!(
-            "services:\n  web:\n    image: {}\n    command: sh -c 'echo started >> /data/page; sync; {}; exec httpd -f -p 80 -h /data'\n    \
+            "services:\n  web:\n    image: {}\n    command: sh -c 'trap \"echo ended >> /data/page; exit\" TERM; echo started >> /data/page; sync; {}; httpd -f -p 80 -h /data & wait'\n    \
              ports: ['80:80']\n    volumes: ['data:/data']\nvolumes: {{ data: }}\n",
             self.app_image,
             crate::hardening::COLLECT,
@@ -303,6 +303,12 @@ async fn from_power_on_to_an_app_that_keeps_its_data() {
 
     let boot = scene.boot(app, &compose, &first).await;
     assert_eq!(boot.page().await, "started\nstarted\n");
+    // The power button: the app gets its stop signal and its time, and the disk is closed.
+    let mut boot = boot;
+    assert_eq!(boot.vm.shutdown(DEADLINE).await.unwrap(), Ended::PoweredOff);
+    drop(boot);
+    let boot = scene.boot(app, &compose, &first).await;
+    assert_eq!(boot.page().await, "started\nstarted\nended\nstarted\n");
     drop(boot);
 
     // The disk of another instance, and one somebody wrote to.
