@@ -362,6 +362,8 @@ impl Running {
             }
         };
         let first = tokio::select! {
+            // A guest that ended by itself was not ended by whoever asked at the same moment.
+            biased;
             exit = self.qemu.wait() => First::Qemu(exit?),
             exit = td => First::Td(exit?),
             _ = self.killed.recv() => First::Kill,

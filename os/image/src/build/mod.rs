@@ -1,4 +1,4 @@
-//! From locked packages, the files of `os/files` and the two programs of the guest to `kernel`, `initrd`, `rootfs`, `firmware` and
+//! From locked packages, the files of `os/files` and the guest's programs to `kernel`, `initrd`, `rootfs`, `firmware` and
 //! `image.json`. What comes out is a function of these inputs alone: no clock, user, folder, umask or locale takes part.
 
 mod initramfs;

@@ -1,4 +1,4 @@
-//! The root: packages' files, ours, the guest's two programs; then erofs with its dm-verity tree behind it in one file.
+//! The root: packages' files, ours, the guest's programs; then erofs with its dm-verity tree behind it in one file.
 
 use super::{BuildError, Flavour, Inputs, io, own_files};
 use crate::archive::tar;
