@@ -361,14 +361,13 @@ async fn what_is_not_allowed_or_not_measured_so_gets_no_keys() {
         );
         0x30_0800
     };
+    // The kernel's words about itself; where they are stands in its header (Linux, "The Linux/x86 Boot Protocol").
+    let version = |bytes: &[u8]| 0x200 + usize::from(u16::from_le_bytes([bytes[0x20e], bytes[0x20f]]));
     let others = [
         ("MRTD", Machine::changed(tools, "firmware", unused)),
         ("RTMR0", resized(1, MEMORY)),
         ("RTMR0", resized(2, MEMORY + 256)),
-        (
-            "RTMR1",
-            Machine::changed(tools, "kernel", |bytes| at(bytes, "debian-kernel@lists")),
-        ),
+        ("RTMR1", Machine::changed(tools, "kernel", version)),
         (
             "RTMR2",
             Machine::changed(tools, "initrd", |bytes| {
@@ -382,15 +381,14 @@ async fn what_is_not_allowed_or_not_measured_so_gets_no_keys() {
     ];
     for (registers, machine) in &others {
         let (ended, said) = scene.boot_on(machine, app, &compose, &empty).await.ended().await;
-        let expected = format!("the nearest differs in {registers};");
+        let expected = format!("the nearest differs in {registers}");
+        let named = said.lines().any(|line| line.trim_end().ends_with(&expected));
         assert_eq!(ended, Ended::PoweredOff, "{registers}: {said}");
-        assert!(
-            said.contains(&expected) && said.contains("no keys"),
-            "{expected} {said}"
-        );
+        assert!(named && said.contains("no keys"), "{expected} {said}");
     }
-    // The root is in no register by itself: a kernel that meets another byte of it than its hash tree has, stops.
-    let machine = Machine::changed(tools, "rootfs", |bytes| bytes.len() / 3);
+    // The root is in no register by itself: a kernel that meets another byte of it than its hash tree has (here in the
+    // superblock), stops.
+    let machine = Machine::changed(tools, "rootfs", |_| 1024 + 16);
     assert_eq!(machine.measurement, scene.machine.measurement);
     let (ended, said) = scene.boot_on(&machine, app, &compose, &empty).await.ended().await;
     assert_eq!(ended, Ended::Reset, "{said}");
