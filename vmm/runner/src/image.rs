@@ -182,7 +182,15 @@ impl Image {
                     rootfs.clone().into(),
                     rootfs.clone().into(),
                     hash.into(),
+                    // As the guest opens it: by the command line alone, whatever the header of the tree says.
+                    "--no-superblock".into(),
+                    "--format=1".into(),
+                    "--hash=sha256".into(),
+                    "--data-block-size=4096".into(),
+                    "--hash-block-size=4096".into(),
+                    format!("--data-blocks={blocks}").into(),
                     format!("--hash-offset={offset}").into(),
+                    format!("--salt={salt}").into(),
                 ],
             )
             .output()

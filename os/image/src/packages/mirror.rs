@@ -235,6 +235,32 @@ pub fn default_cache() -> Result<PathBuf> {
 mod tests {
     use super::*;
 
+    #[tokio::test]
+    async fn a_kept_package_that_was_changed_is_not_used() {
+        let cache = tempfile::tempdir().unwrap();
+        let mirror = Mirror {
+            // Nobody listens at port 1.
+            base: "http://127.0.0.1:1".to_owned(),
+            cache: cache.path().to_owned(),
+            client: reqwest::Client::new(),
+        };
+        let package = Locked {
+            set: "root".to_owned(),
+            name: "package".to_owned(),
+            version: "1".to_owned(),
+            archive: "debian".to_owned(),
+            path: "pool/package.deb".to_owned(),
+            size: 7,
+            sha256: hex::encode(Sha256::digest(b"package")),
+        };
+        let kept = cache.path().join(format!("{}.deb", package.sha256));
+        std::fs::write(&kept, b"package").unwrap();
+        assert_eq!(mirror.file(&package).await.unwrap(), kept);
+        std::fs::write(&kept, b"Package").unwrap();
+        let error = format!("{:#}", mirror.file(&package).await.unwrap_err());
+        assert!(error.contains("not in the cache"), "{error}");
+    }
+
     #[test]
     fn both_forms_of_apt_sources_name_a_mirror() {
         let list = "# deb http://old.example/debian x main\ndeb [arch=amd64] https://m.example/debian/ trixie main\n";

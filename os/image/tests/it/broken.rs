@@ -1,7 +1,7 @@
 //! An image with everything in it that must not be: each rule finds its part of it, through the same file systems.
 
 use crate::{
-    opened::{Node, Nodes, extracted, members, recipe, tools, walked},
+    opened::{Node, Nodes, extracted, members, os, recipe, tools, walked},
     rules,
 };
 use os_image::{
@@ -108,6 +108,42 @@ async fn g7_each_way_into_an_image_is_found() {
     for what in ["without kernel.modules_disabled = 1", "steps are missing"] {
         found(&wrong, what);
     }
+}
+
+/// Our own scripts with each of their guards taken out in turn.
+#[test]
+fn a_guard_missing_from_the_boot_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let put = |path: &str, text: &str| {
+        let path = folder.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    let own = |path: &str| std::fs::read_to_string(os().join("files").join(path)).unwrap();
+    put("etc/sysctl.conf", &own("root/etc/sysctl.conf"));
+    let boot = own("root/usr/lib/kedge/boot");
+    put("usr/lib/kedge/boot", &boot);
+    assert_eq!(rules::settings(&walked(folder.path())), Vec::<String>::new());
+    for guard in [
+        "sysctl.conf ||",
+        "modules_disabled)",
+        "current_clocksource)",
+        "[confidentiality]",
+        "drivers_autoprobe",
+    ] {
+        let without: Vec<&str> = boot.lines().filter(|line| !line.contains(guard)).collect();
+        assert_ne!(without.len(), boot.lines().count(), "{guard}");
+        put("usr/lib/kedge/boot", &without.join("\n"));
+        found(&rules::settings(&walked(folder.path())), "steps are missing");
+    }
+    let init = own("initramfs/init");
+    put("init", &init);
+    assert_eq!(rules::opening(&walked(folder.path())), Vec::<String>::new());
+    put(
+        "init",
+        &init.replace("2 panic_on_corruption panic_on_error", "1 panic_on_corruption"),
+    );
+    found(&rules::opening(&walked(folder.path())), "panic_on_error");
 }
 
 #[test]

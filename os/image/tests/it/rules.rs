@@ -403,6 +403,8 @@ pub(crate) fn settings(root: &Nodes) -> Vec<String> {
     let place = |text: &str| boot.find(text);
     let order = [
         place("sysctl -q -p /etc/sysctl.conf || fail"),
+        place("modules_disabled)\" = 1 ] || fail"),
+        place("current_clocksource)\" = tsc ] || fail"),
         place("*\"[confidentiality]\"*) ;;\n    *) fail"),
         place("link set eth0 up"),
         place("/drivers_autoprobe\" || fail"),
@@ -414,4 +416,14 @@ pub(crate) fn settings(root: &Nodes) -> Vec<String> {
         ));
     }
     wrong
+}
+
+/// How the initramfs opens the root: neither wrong data nor an error of the host's disk lets the boot go on.
+pub(crate) fn opening(initrd: &Nodes) -> Vec<String> {
+    let init = initrd.text("init").unwrap_or_default();
+    let opened = " $root $salt 2 panic_on_corruption panic_on_error\" ||\n    fail ";
+    match init.contains(opened) {
+        true => Vec::new(),
+        false => vec![format!("init: expected the root to be opened with {opened:?}")],
+    }
 }

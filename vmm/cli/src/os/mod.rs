@@ -20,7 +20,7 @@ use authority_contracts::abi::KmsAuthority as kms;
 use kms_types::OsImageHash;
 use serde_json::json;
 use std::{collections::BTreeSet, path::Path};
-use td_measure::Catalogue;
+use td_measure::{Catalogue, MAX_CATALOGUE_JSON};
 use vm_runner::RunnerError;
 
 /// Runs a subcommand.
@@ -88,7 +88,7 @@ fn hash(image: &Image) -> Result<OsImageHash> {
     match (&image.hash, &image.catalogue) {
         (Some(hash), None) => Ok(*hash),
         (None, Some(file)) => {
-            let text = std::fs::read(file).with_context(|| format!("catalogue {}", file.display()))?;
+            let text = guest_files::read_bounded(file, MAX_CATALOGUE_JSON)?;
             Ok(Catalogue::from_json(&text)?.os_image_hash())
         }
         _ => bail!("expected a hash or --catalogue"),

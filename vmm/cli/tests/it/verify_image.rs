@@ -110,6 +110,20 @@ fn a_root_the_command_line_does_not_name_is_refused() {
     let error = copy.refused(&[]);
     assert!(error.contains("root hash"), "{error}");
 
+    // Another salt, or fewer blocks: a guest opens by these words, not by the header of the tree.
+    for (name, value) in [("salt", json!("00".repeat(32))), ("blocks", json!(128))] {
+        let mut copy = Copy::new();
+        copy.describe(|image| {
+            let word = |value: &Value| format!("kedge.{name}={}", value.to_string().trim_matches('"'));
+            let (old, new) = (word(&image["root"][name]), word(&value));
+            image["command_line"] = image["command_line"].as_str().unwrap().replace(&old, &new).into();
+            image["root"][name] = value;
+        });
+        copy.measure();
+        let error = copy.refused(&[]);
+        assert!(error.contains("root hash"), "{name}: {error}");
+    }
+
     let mut copy = Copy::new();
     copy.describe(|image| {
         let line = image["command_line"].as_str().unwrap().to_owned();

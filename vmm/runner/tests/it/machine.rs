@@ -183,29 +183,27 @@ async fn a_vm_boots_speaks_to_its_software_td_and_switches_off_at_the_button() {
     assert!(page.ends_with("served\n"), "{page}");
 
     // A second VM gets neither the folder nor the disk.
-    let second = Vm::start(
-        &guest.tools,
-        &guest.image,
-        &config,
-        document,
-        Some(&td(&platform)),
-        &run,
-        |_| {},
-    )
-    .await;
-    assert!(second.unwrap_err().to_string().contains("no other VM"));
-    let other = guest.path("run2");
-    let second = Vm::start(
-        &guest.tools,
-        &guest.image,
-        &config,
-        document,
-        Some(&td(&platform)),
-        &other,
-        |_| {},
-    )
-    .await;
-    assert!(matches!(second, Err(RunnerError::Busy { .. })), "{second:?}");
+    let (other, second) = (guest.path("run2"), td(&platform));
+    let started = |run| {
+        Vm::start(
+            &guest.tools,
+            &guest.image,
+            &config,
+            document,
+            Some(&second),
+            run,
+            |_| {},
+        )
+    };
+    assert!(
+        started(&run)
+            .await
+            .unwrap_err()
+            .to_string()
+            .contains("no other VM")
+    );
+    let error = started(&other).await.unwrap_err();
+    assert!(matches!(error, RunnerError::Busy { .. }), "{error:?}");
 
     assert_eq!(vm.shutdown(DEADLINE).await.unwrap(), Ended::PoweredOff);
     assert!(heard.console().contains("GUEST button"));
