@@ -1,7 +1,7 @@
 //! A whole boot: every event of every register with the input it comes from, so that two boots can be compared by what differs.
 
 use crate::{
-    AcpiDigests, KernelError, MeasuredEvent, Memory, PageOrder, SectionKind, Tdvf, TdvfError,
+    FirmwareBuild, FwCfgDigests, KernelError, MeasuredEvent, Memory, PageOrder, SectionKind, Tdvf, TdvfError,
     filled_in_kernel_digest, kernel_digest, mrtd, replay, rtmr0_events, rtmr1_events, rtmr2_events, sha384,
     td_hob_digest,
 };
@@ -24,6 +24,7 @@ pub struct BootFiles<'a> {
 #[derive(Debug, Clone)]
 pub struct Measurer<'a> {
     files: BootFiles<'a>,
+    build: FirmwareBuild,
     tdvf: Tdvf,
     mrtd: Mrtd,
     config_volume: [u8; 48],
@@ -97,13 +98,15 @@ impl<'a> Measurer<'a> {
     /// When the firmware has no TDVF metadata, or not one configuration volume.
     pub fn new(files: BootFiles<'a>) -> Result<Self, MeasureError> {
         let tdvf = Tdvf::parse(files.firmware)?;
+        let build = FirmwareBuild::of(files.firmware);
         let volume = tdvf.only(SectionKind::ConfigVolume)?.raw.clone();
         let config_volume = sha384(files.firmware.get(volume).unwrap_or_default());
         Ok(Self {
             files,
+            build,
             mrtd: mrtd(files.firmware, &tdvf, PageOrder::PageByPage),
             config_volume,
-            rtmr2: rtmr2_events(files.command_line, sha384(files.initrd)),
+            rtmr2: rtmr2_events(build, files.command_line, sha384(files.initrd)),
             tdvf,
         })
     }
@@ -118,15 +121,20 @@ impl<'a> Measurer<'a> {
         Ok(replay(&rtmr1_events(kernel)))
     }
 
-    /// Measures a boot in a VM with this memory and these ACPI tables.
+    /// Measures a boot in a VM with this memory, of which QEMU says this.
     ///
     /// # Errors
     /// When firmware or kernel cannot be placed in the memory.
-    pub fn boot(&self, memory: Memory, acpi: &AcpiDigests) -> Result<MeasuredBoot, MeasureError> {
+    pub fn boot(&self, memory: Memory, host: &FwCfgDigests) -> Result<MeasuredBoot, MeasureError> {
         let kernel = kernel_digest(self.files.kernel)?;
         Ok(MeasuredBoot {
             mrtd: self.mrtd,
-            rtmr0: rtmr0_events(td_hob_digest(&self.tdvf, memory)?, self.config_volume, acpi),
+            rtmr0: rtmr0_events(
+                self.build,
+                td_hob_digest(&self.tdvf, memory)?,
+                self.config_volume,
+                host,
+            ),
             rtmr1: rtmr1_events(kernel),
             rtmr2: self.rtmr2.clone(),
         })

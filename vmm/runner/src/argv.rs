@@ -62,6 +62,7 @@ pub fn arguments(image: &Image, config: &VmConfig, places: &Places) -> Result<Ve
         "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
     ]);
     machine(&mut words, config)?;
+    smbios(&mut words);
     let part = |part| image.path(part);
     words.option("-bios", path(&part(ImageFile::Firmware)?)?);
     words.option("-kernel", path(&part(ImageFile::Kernel)?)?);
@@ -114,6 +115,13 @@ fn machine(words: &mut Words, config: &VmConfig) -> Result<(), RunnerError> {
         format!("{vcpus},maxcpus={vcpus},sockets=1,cores={vcpus},threads=1"),
     );
     Ok(())
+}
+
+/// What the firmware measures of these tables is then a function of the shape: it would make the first one itself, and QEMU would put
+/// the model of the host's processor into the other.
+fn smbios(words: &mut Words) {
+    words.option("-smbios", "type=0,vendor=QEMU,version=1,date=01/01/2000");
+    words.option("-smbios", "type=4,processor-id=1");
 }
 
 /// A virtio disk that the guest knows by its serial.

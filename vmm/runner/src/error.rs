@@ -41,7 +41,7 @@ pub enum RunnerError {
     #[error(transparent)]
     Measure(#[from] td_measure::MeasureError),
     /// QEMU does not tell what it would hand the firmware.
-    #[error("ACPI tables: expected {expected}, got {actual}: try the tool folder of `os-image tools`")]
+    #[error("tables of QEMU: expected {expected}, got {actual}: try the tool folder of `os-image tools`")]
     Qtest {
         /// What would do.
         expected: String,

@@ -7,12 +7,12 @@
 #![forbid(unsafe_code)]
 
 mod accel;
-mod acpi;
 mod argv;
 mod config;
 mod console;
 mod error;
 mod folder;
+mod fw_cfg;
 mod image;
 mod measure;
 mod probe;
@@ -25,11 +25,11 @@ mod vm;
 mod words;
 
 pub use accel::{accelerator_usable, tdx_usable};
-pub use acpi::AcpiTables;
 pub use argv::{Places, TD_PORTS, arguments};
 pub use config::{Accelerator, Forward, Platform, QuoteSocket, Shape, TdxOptions, VmConfig};
 pub use console::MAX_CONSOLE_LOG;
 pub use error::RunnerError;
+pub use fw_cfg::FwCfg;
 pub use image::{Image, ImageFile, MAX_IMAGE_JSON};
 pub use measure::{Bench, LoadedImage};
 pub use progress::MAX_PROGRESS_LINE;

@@ -1,6 +1,6 @@
 //! What the registers of a boot are: the very files and arguments QEMU is given, measured by `td-measure`.
 
-use crate::{Accelerator, AcpiTables, Image, ImageFile, Platform, RunnerError, Shape, ToolRoot, VmConfig};
+use crate::{Accelerator, FwCfg, Image, ImageFile, Platform, RunnerError, Shape, ToolRoot, VmConfig};
 use std::fs;
 use td_measure::{BootFiles, MeasuredBoot, Measurer};
 
@@ -55,7 +55,7 @@ impl LoadedImage {
         })
     }
 
-    /// Every event of the registers of a VM, its ACPI tables asked of QEMU.
+    /// Every event of the registers of a VM, its tables asked of QEMU.
     ///
     /// # Errors
     /// When the files cannot be booted so, or QEMU does not give the tables.
@@ -88,8 +88,8 @@ impl<'a> Bench<'a> {
     }
 
     fn boot_of(&self, config: &VmConfig) -> Result<MeasuredBoot, RunnerError> {
-        let tables = AcpiTables::read(self.tools, &self.image.image, config)?;
-        Ok(self.measurer.boot(config.shape.memory(), &tables.digests())?)
+        let host = FwCfg::read(self.tools, &self.image.image, config)?;
+        Ok(self.measurer.boot(config.shape.memory(), &host.digests()?)?)
     }
 
     /// The part that needs no QEMU.

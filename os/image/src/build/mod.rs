@@ -1,6 +1,7 @@
 //! From locked packages, the files of `os/files` and the guest's programs to `kernel`, `initrd`, `rootfs`, `firmware` and
 //! `image.json`. What comes out is a function of these inputs alone: no clock, user, folder, umask or locale takes part.
 
+pub mod firmware;
 mod initramfs;
 mod modules;
 mod recipe;
@@ -57,6 +58,9 @@ pub enum BuildError {
     /// A tool failed.
     #[error(transparent)]
     Tools(#[from] ToolsError),
+    /// The firmware must not be used.
+    #[error(transparent)]
+    Firmware(#[from] firmware::FirmwareError),
     /// A file cannot be read or written.
     #[error("{path}: {source}")]
     Io {
@@ -166,7 +170,7 @@ pub async fn build(inputs: &Inputs<'_>, out: &Path, progress: &dyn Fn(&str)) -> 
     let root = rootfs::write(&tree, epoch, inputs.tools, out)?;
     let rootfs_file = described("rootfs", &std::fs::read(out.join("rootfs")).map_err(io(out))?);
 
-    let firmware = inputs.tools.read("usr/share/ovmf/OVMF.fd")?;
+    let firmware = firmware::firmware(&inputs.tools.read(firmware::PACKAGED)?)?;
     let firmware_file = write(out, "firmware", &firmware)?;
     let command_line = format!(
         "{} kedge.root={} kedge.blocks={} kedge.salt={}",

@@ -1,9 +1,10 @@
-//! Any bytes as firmware and as kernel: no panic, no more memory than the bounds allow, one answer for one input.
+//! Any bytes as firmware, as kernel and as SMBIOS structures: no panic, no more memory than the bounds allow, one answer for one input.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use td_measure::{
-    Memory, PageOrder, Tdvf, authenticode_sha384, filled_in_kernel_digest, mrtd, td_hob_digest,
+    Memory, PageOrder, Tdvf, authenticode_sha384, filled_in_kernel_digest, measured_smbios, mrtd,
+    td_hob_digest,
 };
 
 fuzz_target!(|bytes: &[u8]| {
@@ -18,6 +19,9 @@ fuzz_target!(|bytes: &[u8]| {
             );
         }
         let _ = td_hob_digest(&tdvf, memory);
+    }
+    if let Ok(measured) = measured_smbios(bytes) {
+        assert!(measured.len() <= bytes.len() + 6);
     }
     let _ = authenticode_sha384(bytes);
     let _ = filled_in_kernel_digest(bytes, 5000, memory);

@@ -3,8 +3,8 @@
 use kms_types::Rtmr;
 use proptest::prelude::*;
 use td_measure::{
-    CcLog, CcRegister, CcType, CcelError, CcelTable, EventDigest, MAX_CCEL, MAX_CCEL_EVENTS, replay,
-    rtmr1_events, rtmr2_events, sha384,
+    CcLog, CcRegister, CcType, CcelError, CcelTable, EventDigest, FirmwareBuild, MAX_CCEL, MAX_CCEL_EVENTS,
+    replay, rtmr1_events, rtmr2_events, sha384,
 };
 
 /// Header event of edk2: no platform class, version 2.0, size of UINTN, these algorithms, no vendor data.
@@ -95,12 +95,15 @@ fn the_events_of_a_measured_boot_replay_to_what_is_computed_for_it() {
     for event in rtmr1_events(kernel) {
         log.extend(measured(2, 0x8000_0007, &event.digest, event.name.as_bytes()));
     }
-    for event in rtmr2_events("quiet", initrd) {
+    for event in rtmr2_events(FirmwareBuild::Ovmf, "quiet", initrd) {
         log.extend(measured(3, 6, &event.digest, event.name.as_bytes()));
     }
     let read = CcLog::parse(&log).unwrap();
     assert_eq!(read.replay()[1].0, replay(&rtmr1_events(kernel)));
-    assert_eq!(read.replay()[2].0, replay(&rtmr2_events("quiet", initrd)));
+    assert_eq!(
+        read.replay()[2].0,
+        replay(&rtmr2_events(FirmwareBuild::Ovmf, "quiet", initrd))
+    );
     let last = read
         .events
         .iter()

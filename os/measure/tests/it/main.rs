@@ -7,6 +7,7 @@ mod format;
 mod kernel;
 mod known;
 mod proofs;
+mod smbios;
 
 use kms_types::{Mrtd, OsMeasurement, Rtmr};
 

@@ -3,7 +3,7 @@
 
 use kms_types::{Mrtd, OsMeasurement, Rtmr};
 use serde_json::{Value, json};
-use td_measure::{CcEvent, CcLog, CcRegister, MeasuredBoot, MeasuredEvent, replay};
+use td_measure::{CcEvent, CcLog, CcRegister, MeasuredBoot, MeasuredEvent, SETTINGS, replay};
 
 /// What somebody shows of a boot: registers, events, or both.
 #[derive(Debug)]
@@ -65,7 +65,9 @@ impl Shown {
 
     /// Whether RTMR0, as far as it depends on the VM's shape, is that of this boot.
     pub(super) fn has_shape_of(&self, boot: &MeasuredBoot) -> bool {
-        let of_shape = |event: &&MeasuredEvent| event.name == "TD HOB" || event.name.starts_with("ACPI ");
+        let of_shape = |event: &&MeasuredEvent| {
+            matches!(event.name, "TD HOB" | "SMBIOS") || event.name.starts_with("ACPI ")
+        };
         match (&self.log, &self.registers) {
             (Some(_), _) => boot.rtmr0.iter().filter(of_shape).all(|event| self.holds(event)),
             (None, Some(registers)) => replay(&boot.rtmr0) == registers.rtmr0,
@@ -215,10 +217,12 @@ fn input(event: &str) -> Option<&'static str> {
         "configuration firmware volume" => "firmware, its variables",
         "SecureBoot" | "PK" | "KEK" | "db" | "dbx" => "Secure Boot keys in the firmware",
         "ACPI loader" | "ACPI RSDP" | "ACPI tables" => "vCPUs, memory, devices, or the version of QEMU",
+        "SMBIOS" => "vCPUs, memory, or what QEMU was told of the machine",
         "BootOrder" | "Boot0000" => "boot options: the version of the firmware",
         "kernel" => "kernel",
         "command line" => "command line",
         "initrd" => "initrd",
+        name if SETTINGS.iter().any(|setting| setting.event == name) => "boot settings of QEMU",
         _ => return None,
     })
 }
@@ -227,19 +231,22 @@ fn input(event: &str) -> Option<&'static str> {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
-    use td_measure::{AcpiDigests, rtmr0_events, rtmr1_events, rtmr2_events, sha384};
+    use td_measure::{FirmwareBuild, FwCfgDigests, rtmr0_events, rtmr1_events, rtmr2_events, sha384};
 
     fn boot(line: &str, hob: u8, tables: u8) -> MeasuredBoot {
-        let acpi = AcpiDigests {
+        let build = FirmwareBuild::IntelTdx;
+        let host = FwCfgDigests {
+            settings: Vec::new(),
             loader: [2; 48],
             rsdp: [3; 48],
             tables: [tables + 100; 48],
+            smbios: [11; 48],
         };
         MeasuredBoot {
             mrtd: Mrtd::new([1; 48]),
-            rtmr0: rtmr0_events([hob; 48], [5; 48], &acpi),
+            rtmr0: rtmr0_events(build, [hob; 48], [5; 48], &host),
             rtmr1: rtmr1_events([6; 48]),
-            rtmr2: rtmr2_events(line, sha384(b"initrd")),
+            rtmr2: rtmr2_events(build, line, sha384(b"initrd")),
         }
     }
 

@@ -16,7 +16,7 @@ use anyhow::{Context, Result, bail};
 use guest_files::read_bounded;
 use serde_json::{Value, json};
 use std::path::Path;
-use td_measure::{AcpiDigests, CcLog, MAX_CCEL, MeasuredBoot, Measurer, Memory, PageOrder, Tdvf, mrtd};
+use td_measure::{CcLog, FwCfgDigests, MAX_CCEL, MeasuredBoot, Measurer, Memory, PageOrder, Tdvf, mrtd};
 use vm_runner::{Bench, Image, LoadedImage, Shape};
 
 /// Bytes of a file with a quote: hex, with an event log beside it.
@@ -143,10 +143,12 @@ fn search(bench: &Bench<'_>, shown: &Shown, asked: Shape, found: &mut Found) -> 
 }
 
 fn candidates(measurer: &Measurer<'_>, shown: &Shown, asked: Shape) -> Result<Vec<Shape>> {
-    let none = AcpiDigests {
+    let none = FwCfgDigests {
+        settings: Vec::new(),
         loader: [0; 48],
         rsdp: [0; 48],
         tables: [0; 48],
+        smbios: [0; 48],
     };
     let mut all = vec![asked.memory_mib()];
     all.extend(MEMORY.iter().filter(|mib| **mib != asked.memory_mib()));

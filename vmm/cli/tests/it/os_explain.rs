@@ -116,7 +116,7 @@ async fn what_differs_is_named() {
 
     // Another command line: the register alone by a quote, the input by a log.
     let mut line = mine.clone();
-    line.rtmr2 = td_measure::rtmr2_events("quiet", mine.rtmr2[1].digest);
+    line.rtmr2 = td_measure::rtmr2_events(td_measure::FirmwareBuild::IntelTdx, "quiet", mine.rtmr2[1].digest);
     let loud = write("line", &quote(line.registers()));
     let loud_log = write("line.ccel", &ccel(&line));
     for (shown, expected) in [

@@ -76,6 +76,10 @@ const MACHINE: &str = "pc-q35-11.1,kernel-irqchip=split,smm=off,pic=off,hpet=off
 /// From the boot files to the disks, the same everywhere.
 fn files(at: &str) -> Vec<String> {
     let mut words = strings(&[
+        "-smbios",
+        "type=0,vendor=QEMU,version=1,date=01/01/2000",
+        "-smbios",
+        "type=4,processor-id=1",
         "-bios",
         &format!("{at}/firmware"),
         "-kernel",

@@ -4,6 +4,7 @@
 use anyhow::{Context, Result};
 use os_image::{
     archive::cpio,
+    build::firmware::{PACKAGED, firmware},
     deb::unpack,
     packages::{
         lock::Lock,
@@ -50,6 +51,7 @@ for disk in /sys/class/block/vd?; do
     [ "$(cat "$disk/serial")" = kedge-data ] && { echo kept > "/dev/${disk##*/}"; sync; }
 done
 echo "GUEST line $(cat /proc/cmdline)"
+echo "GUEST smbios $(base64 -w 0 /sys/firmware/dmi/tables/DMI)"
 echo '{"stage":"guest","state":"running"}' > "$(port org.kedge.progress)"
 echo 'not a report' > "$(port org.kedge.progress)"
 exec 3<> "$(port org.kedge.td.tool)"
@@ -127,6 +129,7 @@ impl Guest {
         tree.file("bin/busybox", 0o755, file("bin/busybox")?)?;
         for name in [
             "sh", "mount", "insmod", "cat", "sort", "tr", "sync", "ip", "mkdir", "httpd", "head", "poweroff",
+            "base64",
         ] {
             tree.link(&format!("bin/{name}"), "busybox")?;
         }
@@ -137,9 +140,8 @@ impl Guest {
         tree.file("init", 0o755, INIT)?;
         let mut initrd = Vec::new();
         cpio(&tree, 0, &mut initrd)?;
-        let firmware = fs::read(tools.folder().join("usr/share/ovmf/OVMF.fd"))
-            .or_else(|_| fs::read(tools.folder().join("usr/share/qemu/OVMF.fd")))
-            .context("OVMF.fd of the tools")?;
+        let packaged = fs::read(tools.folder().join(PACKAGED)).context("firmware of the tools")?;
+        let firmware = firmware(&packaged)?;
         let folder = tempfile::tempdir()?;
         let line = format!("console=ttyS0 quiet panic=-1 tsc=reliable{more}");
         let parts = [

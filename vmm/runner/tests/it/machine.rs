@@ -1,6 +1,7 @@
 //! Real VMs under emulation.
 
 use crate::guest::Guest;
+use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use kms_types::{OsMeasurement, TdConfigId};
 use serde_json::{Value, json};
 use soft_td::{PlatformConfig, PlatformSeed, SimImage, SoftPlatform};
@@ -12,7 +13,8 @@ use std::{
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
-use vm_runner::{Accelerator, Ended, Platform, RunnerError, Shape, SoftTd, Vm, VmConfig, VmEvent};
+use td_measure::measured_smbios;
+use vm_runner::{Accelerator, Ended, FwCfg, Platform, RunnerError, Shape, SoftTd, Vm, VmConfig, VmEvent};
 
 const DEADLINE: Duration = Duration::from_secs(120);
 
@@ -151,8 +153,20 @@ async fn a_vm_boots_speaks_to_its_software_td_and_switches_off_at_the_button() {
     // The kernel got the image's line; the firmware adds the initrd's name, as the measurement has it.
     assert_eq!(
         heard.said("GUEST line "),
-        [format!("{} initrd=initrd", guest.image.command_line())]
+        [format!("initrd=initrd {}", guest.image.command_line())]
     );
+    // What it found as SMBIOS is what the measurement counts with.
+    let alike = VmConfig {
+        forwards: Vec::new(),
+        ..config.clone()
+    };
+    let host = FwCfg::read(&guest.tools, &guest.image, &alike).unwrap();
+    let found = BASE64.decode(&heard.said("GUEST smbios ")[0]).unwrap();
+    assert_eq!(
+        measured_smbios(&found).unwrap(),
+        measured_smbios(&host.smbios).unwrap()
+    );
+    assert_eq!(found.len(), measured_smbios(&found).unwrap().len());
 
     // Reports, and what is none.
     let events = heard.events();

@@ -365,6 +365,8 @@ async fn what_is_not_allowed_or_not_measured_so_gets_no_keys() {
     let version = |bytes: &[u8]| 0x200 + usize::from(u16::from_le_bytes([bytes[0x20e], bytes[0x20f]]));
     let others = [
         ("MRTD", Machine::changed(tools, "firmware", unused)),
+        // In the emptied store of variables.
+        ("RTMR0", Machine::changed(tools, "firmware", |_| 0x1000)),
         ("RTMR0", resized(1, MEMORY)),
         ("RTMR0", resized(2, MEMORY + 256)),
         ("RTMR1", Machine::changed(tools, "kernel", version)),

@@ -70,7 +70,7 @@ async fn kvm_and_tdx_are_usable_or_say_what_is_missing() {
     let tools = tools().await.unwrap();
     accelerator_usable(&tools, Accelerator::Tcg).await.unwrap();
     let kvm = accelerator_usable(&tools, Accelerator::Kvm).await;
-    let firmware = tools.folder().join("usr/share/ovmf/OVMF.fd");
+    let firmware = tools.folder().join(os_image::build::firmware::PACKAGED);
     for (platform, found) in [("KVM", kvm), ("tdx", tdx_usable(&tools, &firmware).await)] {
         match found {
             Ok(()) => assert!(Path::new("/dev/kvm").exists(), "{platform} without /dev/kvm"),

@@ -1,5 +1,5 @@
-//! ACPI tables as the unmodified QEMU makes them for a VM: it is started with the VM's own devices, its processors stopped, and its
-//! fw_cfg files are read over the qtest protocol (QEMU, docs/devel/testing/qtest; docs/specs/fw_cfg). Tables a host invents match none of
+//! Tables and settings as the unmodified QEMU makes them for a VM: it is started with the VM's own devices, its processors stopped, and
+//! its fw_cfg files are read over the qtest protocol (QEMU, docs/devel/testing/qtest; docs/specs/fw_cfg). Tables a host invents match none of
 //! these. Answers are bounded in size and time; QEMU is killed in every case.
 
 use crate::{Image, Places, RunnerError, ToolRoot, VmConfig, arguments};
@@ -12,7 +12,7 @@ use std::{
     process::{Child, Stdio},
     time::{Duration, Instant},
 };
-use td_measure::{AcpiDigests, sha384};
+use td_measure::{BOOT_MENU, FwCfgDigests, MeasuredEvent, SETTINGS, Setting, measured_smbios, sha384};
 
 const DEADLINE: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(5);
@@ -32,20 +32,24 @@ const PIECE: u32 = 64 << 10;
 
 /// The files of a VM that RTMR0 covers.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AcpiTables {
+pub struct FwCfg {
     /// `etc/table-loader`.
     pub loader: Vec<u8>,
     /// `etc/acpi/rsdp`.
     pub rsdp: Vec<u8>,
     /// `etc/acpi/tables`.
     pub tables: Vec<u8>,
+    /// `etc/smbios/smbios-tables`.
+    pub smbios: Vec<u8>,
+    /// Name of the event and content of each measured setting that is there.
+    pub settings: Vec<(&'static str, Vec<u8>)>,
 }
 
-impl AcpiTables {
-    /// Asks QEMU for the tables of a VM.
+impl FwCfg {
+    /// Asks QEMU for what it hands the firmware of a VM.
     ///
     /// # Errors
-    /// When QEMU does not start or does not give them.
+    /// When QEMU does not start or does not give it.
     pub fn read(tools: &ToolRoot, image: &Image, config: &VmConfig) -> Result<Self, RunnerError> {
         let folder = tempfile::tempdir().map_err(RunnerError::io(Path::new("temporary folder")))?;
         let socket = folder.path().join("qtest.sock");
@@ -79,21 +83,47 @@ impl AcpiTables {
             let entry = found.ok_or_else(|| refused(&format!("the file {name}"), "none of that name"))?;
             files.read(entry.selector, entry.size)
         };
+        let (loader, rsdp, tables) = (
+            file("etc/table-loader")?,
+            file("etc/acpi/rsdp")?,
+            file("etc/acpi/tables")?,
+        );
+        let smbios = file("etc/smbios/smbios-tables")?;
+        let mut settings = Vec::new();
+        for setting in SETTINGS {
+            if let Some((selector, size)) = place(&setting, &directory) {
+                settings.push((setting.event, files.read(selector, size)?));
+            }
+        }
         Ok(Self {
-            loader: file("etc/table-loader")?,
-            rsdp: file("etc/acpi/rsdp")?,
-            tables: file("etc/acpi/tables")?,
+            loader,
+            rsdp,
+            tables,
+            smbios,
+            settings,
         })
     }
 
     /// What the firmware measures of them.
-    #[must_use]
-    pub fn digests(&self) -> AcpiDigests {
-        AcpiDigests {
+    ///
+    /// # Errors
+    /// When QEMU's SMBIOS structures are none.
+    pub fn digests(&self) -> Result<FwCfgDigests, RunnerError> {
+        let smbios = measured_smbios(&self.smbios)
+            .map_err(|error| refused("SMBIOS structures of a VM", &error.to_string()))?;
+        let settings = self.settings.iter();
+        Ok(FwCfgDigests {
+            settings: settings
+                .map(|(name, data)| MeasuredEvent {
+                    name,
+                    digest: sha384(data),
+                })
+                .collect(),
             loader: sha384(&self.loader),
             rsdp: sha384(&self.rsdp),
             tables: sha384(&self.tables),
-        }
+            smbios: sha384(&smbios),
+        })
     }
 }
 
@@ -118,6 +148,19 @@ fn quiet(words: Vec<OsString>, socket: &Path) -> Vec<OsString> {
     all.extend(["-S", "-qtest-log", "/dev/null", "-qtest"].map(OsString::from));
     all.push(format!("unix:{}", socket.display()).into());
     all
+}
+
+/// Selector and size of a setting the firmware would take; it passes over what is empty or of another size.
+fn place(setting: &Setting, directory: &[Entry]) -> Option<(u16, u32)> {
+    let (selector, size) = match setting.file {
+        None => (BOOT_MENU, setting.size?),
+        Some(name) => {
+            let entry = directory.iter().find(|entry| entry.name == name)?;
+            (entry.selector, entry.size)
+        }
+    };
+    let taken = size != 0 && setting.size.is_none_or(|fixed| fixed == size);
+    taken.then_some((selector, size))
 }
 
 /// Gone with the value.
