@@ -99,6 +99,18 @@ impl ComposeApp {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What the guest needs for itself: read once in a boot, when nothing of the app is there.
+    fn tell_memory(&self) {
+        let Some((total, available)) = crate::dashboard::memory() else {
+            return;
+        };
+        let used = total.saturating_sub(available);
+        metrics::gauge!("kedge_guest_memory_before_app_bytes").set(used as f64);
+        let (used, total) = (used >> 20, total >> 20);
+        let text = format!("{used} MiB of {total} MiB in use before the app");
+        self.events.add(Level::Info, "memory", text);
+    }
+
     fn tell(&self, progress: Progress) {
         let text = match progress {
             Progress::Fetching { service, event } => match words(&event) {
@@ -180,9 +192,13 @@ impl App for ComposeApp {
             super::script::private_folder(&self.folder)
                 .map_err(AppError::io(&self.folder, "make the app's folder"))?;
             begun(&self.config.containerd).await;
+            let first = !self.config.run.exists();
             let runtime = Runtime::connect(self.config.clone())
                 .await
                 .map_err(runtime_error)?;
+            if first {
+                self.tell_memory();
+            }
             let environment = self
                 .environment
                 .iter()

@@ -21,9 +21,7 @@ impl Host {
             load: fs::read_to_string("/proc/loadavg")
                 .ok()
                 .and_then(|text| load(&text)),
-            memory: fs::read_to_string("/proc/meminfo")
-                .ok()
-                .and_then(|text| memory(&text)),
+            memory: memory(),
             uptime: fs::read_to_string("/proc/uptime")
                 .ok()
                 .and_then(|text| text.split(' ').next()?.parse().ok()),
@@ -56,7 +54,12 @@ fn load(text: &str) -> Option<[f64; 3]> {
     Some([numbers.next()??, numbers.next()??, numbers.next()??])
 }
 
-fn memory(text: &str) -> Option<(u64, u64)> {
+/// Bytes of memory, and those still available.
+pub(crate) fn memory() -> Option<(u64, u64)> {
+    memory_in(&fs::read_to_string("/proc/meminfo").ok()?)
+}
+
+fn memory_in(text: &str) -> Option<(u64, u64)> {
     let field = |name: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(name))?;
         let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
@@ -74,8 +77,8 @@ mod tests {
         assert_eq!(load("0.5 1.25 2 1/9 77\n"), Some([0.5, 1.25, 2.0]));
         assert_eq!(load("a b c"), None);
         let text = "MemTotal: 2048 kB\nMemFree: 1 kB\nMemAvailable: 1024 kB\n";
-        assert_eq!(memory(text), Some((2048 * 1024, 1024 * 1024)));
-        assert_eq!(memory("MemTotal: x kB\n"), None);
+        assert_eq!(memory_in(text), Some((2048 * 1024, 1024 * 1024)));
+        assert_eq!(memory_in("MemTotal: x kB\n"), None);
         assert_eq!(Host::default().metrics(), "");
     }
 }

@@ -15,6 +15,8 @@ mod host;
 mod html;
 mod page;
 
+pub(crate) use host::memory;
+
 use crate::{agent::Agent, app::AppError, app::LogRequest};
 use axum::{
     Json, Router,

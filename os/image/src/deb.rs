@@ -15,7 +15,7 @@ pub enum DebError {
     #[error("not a .deb: {0}")]
     Form(&'static str),
     /// The inner archive cannot be read.
-    #[error("data.tar: {0}")]
+    #[error("data.tar cannot be read")]
     Data(#[from] std::io::Error),
     /// A file that has no place in an image.
     #[error(transparent)]
@@ -60,15 +60,28 @@ pub fn data_member(deb: &[u8]) -> Result<(&str, &[u8]), DebError> {
 /// Puts the package's files that `keep` wants into the tree.
 ///
 /// # Errors
-/// When the package is malformed, or a file has no place in the tree.
+/// When the package is malformed or longer than [`MAX_UNPACKED`], or a file has no place in the tree.
 pub fn unpack(deb: &[u8], tree: &mut Tree, keep: impl Fn(&str) -> bool) -> Result<(), DebError> {
+    unpack_within(MAX_UNPACKED, deb, tree, keep)
+}
+
+/// [`unpack`] with a bound of the caller's on the bytes of `data.tar`.
+///
+/// # Errors
+/// As [`unpack`].
+pub fn unpack_within(
+    bound: u64,
+    deb: &[u8],
+    tree: &mut Tree,
+    keep: impl Fn(&str) -> bool,
+) -> Result<(), DebError> {
     let (name, packed) = data_member(deb)?;
     let unpacked: Box<dyn Read> = match name {
         "data.tar.xz" => Box::new(liblzma::read::XzDecoder::new(packed)),
         "data.tar" => Box::new(packed),
         _ => return Err(DebError::Form("expected data.tar or data.tar.xz")),
     };
-    let mut archive = tar::Archive::new(unpacked.take(MAX_UNPACKED));
+    let mut archive = tar::Archive::new(unpacked.take(bound));
     for entry in archive.entries()? {
         let mut entry = entry?;
         let path = entry.path()?.to_string_lossy().into_owned();

@@ -1,16 +1,17 @@
 //! `os-image`: see [`os_image`].
 #![forbid(unsafe_code)]
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::{Parser, Subcommand};
 use os_image::build::{Flavour, Inputs, Recipe, build};
 use os_image::packages::{
-    lock::{Lock, Wishes},
+    lock::{Lock, MAX_FILE, Wishes},
     mirror::{Mirror, default_cache},
 };
 use os_image::tools::Tools;
-use std::path::PathBuf;
-use std::time::Instant;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// Builds the measured guest image.
 #[derive(Parser)]
@@ -52,15 +53,18 @@ async fn main() -> Result<()> {
     let packages = default_cache()?;
     let cache = packages.parent().unwrap_or(&packages).to_owned();
     let mirror = Mirror::of_this_machine(packages.clone())?;
-    let read = |name: &str| {
-        let path = cli.os.join(name);
-        std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
-    };
+    let read = |name: &str| read(&cli.os.join(name));
     match cli.command {
         Command::Update => {
             let wishes: Wishes = toml::from_str(&read("packages.toml")?)?;
-            let lock = mirror.update(&wishes).await?;
-            std::fs::write(cli.os.join("packages.lock"), lock.to_text()?)?;
+            let path = cli.os.join("packages.lock");
+            let before = match path.exists() {
+                true => Some(Lock::parse(&self::read(&path)?)?),
+                false => None,
+            };
+            let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+            let lock = mirror.update(&wishes, before.as_ref(), now).await?;
+            std::fs::write(path, lock.to_text()?)?;
             println!("{} packages", lock.packages.len());
         }
         Command::Fetch => {
@@ -100,4 +104,19 @@ async fn main() -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// A file of this tool's own, with a bound.
+fn read(path: &Path) -> Result<String> {
+    let file = std::fs::File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let mut text = String::new();
+    file.take(MAX_FILE + 1)
+        .read_to_string(&mut text)
+        .with_context(|| format!("cannot read {}", path.display()))?;
+    ensure!(
+        text.len() as u64 <= MAX_FILE,
+        "{}: expected at most {MAX_FILE} bytes",
+        path.display()
+    );
+    Ok(text)
 }

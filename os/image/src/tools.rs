@@ -24,7 +24,7 @@ pub enum ToolsError {
     #[error(transparent)]
     Package(#[from] DebError),
     /// The folder cannot be written.
-    #[error("{path}: {source}")]
+    #[error("{path}")]
     Io {
         /// What was touched.
         path: PathBuf,
@@ -76,11 +76,18 @@ impl Tools {
             })?;
         }
         tree.settle().map_err(DebError::from)?;
-        let made = folder.with_extension(format!("{}.part", std::process::id()));
+        let above = cache.join("tools");
+        std::fs::create_dir_all(&above).map_err(at(&above))?;
+        // What a failed or killed build leaves is in nobody's way; what fails here is taken away.
+        let part = tempfile::Builder::new()
+            .suffix(".part")
+            .tempdir_in(&above)
+            .map_err(at(&above))?;
+        let made = part.path().join("tools");
         write(&tree, &made)?;
         match std::fs::rename(&made, &folder) {
             // Another build was first.
-            Err(_) if folder.is_dir() => std::fs::remove_dir_all(&made).map_err(at(&made))?,
+            Err(_) if folder.is_dir() => {}
             done => done.map_err(at(&folder))?,
         }
         Ok(Self(folder))
@@ -154,7 +161,7 @@ fn write(tree: &Tree, folder: &Path) -> Result<(), ToolsError> {
                 .mode(entry.mode & 0o777)
                 .open(&path)
                 .and_then(|mut file| file.write_all(bytes)),
-            Kind::Same(_) => Ok(()),
+            Kind::Same(_) => Err(std::io::Error::other("still a hard link")),
         };
         done.map_err(at(&path))?;
     }

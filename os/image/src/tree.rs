@@ -179,16 +179,12 @@ impl Tree {
     pub fn bytes(&self, path: &str) -> Option<&[u8]> {
         match &self.0.get(&self.resolve(path).ok()?)?.kind {
             Kind::File(bytes) => Some(bytes),
-            Kind::Same(other) => self.bytes(other),
+            Kind::Same(other) => match &self.0.get(&self.resolve(other).ok()?)?.kind {
+                Kind::File(bytes) => Some(bytes),
+                _ => None,
+            },
             _ => None,
         }
-    }
-
-    /// Takes a path and everything below it out.
-    pub fn remove(&mut self, path: &str) {
-        let below = format!("{path}/");
-        self.0
-            .retain(|known, _| known != path && !known.starts_with(&below));
     }
 
     /// Every file, sorted by path: a folder stands before what is in it.

@@ -80,7 +80,7 @@ pub struct Locked {
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     /// Not TOML of this shape.
-    #[error("expected packages of the form of os/packages.lock: {0}")]
+    #[error("expected packages of the form of os/packages.lock")]
     Shape(#[from] toml::de::Error),
     /// An entry that cannot be right.
     #[error("package {name}: {problem}")]

@@ -1,9 +1,10 @@
 //! A Debian mirror: signed indexes for `update`, files by their hash for a build. Where it is comes from KEDGE_DEBIAN_MIRROR or
 //! from the machine's apt configuration, never from a file of this repository: the hashes say what is taken, not the host.
-//! An index counts only with a signature of Debian's archive keys (gpgv) and the hash that the signed Release states.
+//! An index counts only with a signature of Debian's archive keys (gpgv) and the hash that the signed Release states; a Release of
+//! another suite, one past its time, and a choice older than the one before are refused.
 
 use super::{
-    control::{MAX_INDEX, paragraphs},
+    control::{MAX_INDEX, Paragraph, paragraphs},
     lock::{Lock, Locked, Suite, Wishes},
     resolve::Archive,
 };
@@ -13,6 +14,7 @@ use std::{
     io::{Read, Write},
     path::{Path, PathBuf},
     process::Command,
+    time::Duration,
 };
 
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
@@ -20,11 +22,15 @@ const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 const MAX_RELEASE: u64 = 4 << 20;
 /// Longest packed index, bytes.
 const MAX_PACKED: u64 = 64 << 20;
+/// Time a mirror may take to be reached, and may say nothing.
+const CONNECT: Duration = Duration::from_secs(20);
+const SILENCE: Duration = Duration::from_secs(60);
 
 /// A mirror and the folder its files are kept in.
 #[derive(Debug)]
 pub struct Mirror {
-    base: String,
+    /// Above the archives' folders; `None` where apt names no mirror, which a full cache does not need.
+    base: Option<String>,
     cache: PathBuf,
     client: reqwest::Client,
 }
@@ -33,23 +39,26 @@ impl Mirror {
     /// The mirror of this machine.
     ///
     /// # Errors
-    /// When apt names none and KEDGE_DEBIAN_MIRROR is not set.
+    /// When the cache's folder cannot be made.
     pub fn of_this_machine(cache: PathBuf) -> Result<Self> {
-        let base = match std::env::var("KEDGE_DEBIAN_MIRROR") {
-            Ok(url) => url,
-            Err(_) => apt_mirror()?,
-        };
+        let base = std::env::var("KEDGE_DEBIAN_MIRROR").ok().or_else(apt_mirror);
         std::fs::create_dir_all(&cache)
             .with_context(|| format!("cannot make the package cache {}", cache.display()))?;
         Ok(Self {
-            base: base.trim_end_matches('/').to_owned(),
+            base: base.map(|url| url.trim_end_matches('/').to_owned()),
             cache,
-            client: reqwest::Client::builder().build()?,
+            client: reqwest::Client::builder()
+                .connect_timeout(CONNECT)
+                .read_timeout(SILENCE)
+                .build()?,
         })
     }
 
     async fn get(&self, path: &str, limit: u64) -> Result<Vec<u8>> {
-        let url = format!("{}/{path}", self.base);
+        let base = self.base.as_ref().context(
+            "apt's configuration names no Debian mirror: set KEDGE_DEBIAN_MIRROR to the URL above its `debian` folder",
+        )?;
+        let url = format!("{base}/{path}");
         let mut answer = self
             .client
             .get(&url)
@@ -100,17 +109,24 @@ impl Mirror {
         Ok(kept)
     }
 
-    /// Chooses every package anew.
+    /// Chooses every package anew, at `now` (seconds since 1970), in the place of a choice that was made `before`.
     ///
     /// # Errors
     /// When an index cannot be had or believed, or a set cannot be made.
-    pub async fn update(&self, wishes: &Wishes) -> Result<Lock> {
+    pub async fn update(&self, wishes: &Wishes, before: Option<&Lock>, now: u64) -> Result<Lock> {
         let mut archive = Archive::default();
         let mut epoch = 0;
         for suite in &wishes.suites {
-            let (released, index) = self.index(suite).await?;
+            let (released, index) = self.index(suite, now).await?;
             epoch = epoch.max(released);
             archive.add(suite, &index)?;
+        }
+        // A mirror that serves what Debian signed a year ago would bring back what was mended since.
+        if let Some(before) = before.filter(|before| before.epoch > epoch) {
+            bail!(
+                "expected suites as new as the lock's (released at {}), got {epoch}: use a mirror that is up to date",
+                before.epoch
+            );
         }
         let mut packages = Vec::new();
         for set in &wishes.sets {
@@ -121,7 +137,7 @@ impl Mirror {
     }
 
     /// A suite's date, seconds since 1970, and its list of packages.
-    async fn index(&self, suite: &Suite) -> Result<(u64, String)> {
+    async fn index(&self, suite: &Suite, now: u64) -> Result<(u64, String)> {
         let folder = format!("{}/dists/{}", suite.archive, suite.name);
         let signed = self.get(&format!("{folder}/InRelease"), MAX_RELEASE).await?;
         let release = verified(&signed).with_context(|| format!("{folder}/InRelease"))?;
@@ -129,6 +145,7 @@ impl Mirror {
             .into_iter()
             .next()
             .context("an empty Release file")?;
+        let released = released(&release, suite, now).with_context(|| format!("{folder}/InRelease"))?;
         let path = "main/binary-amd64/Packages.xz";
         let hash = release
             .need("SHA256")?
@@ -160,8 +177,28 @@ impl Mirror {
             text.len() <= MAX_INDEX,
             "{folder}/{path}: longer than {MAX_INDEX} bytes unpacked"
         );
-        Ok((date(release.need("Date")?)?, text))
+        Ok((released, text))
     }
+}
+
+/// When a suite was released, if this is a Release file of the suite that counts now. Debian's keys sign every suite, and signed each
+/// of its states.
+fn released(release: &Paragraph, suite: &Suite, now: u64) -> Result<u64> {
+    let names = [release.get("Codename"), release.get("Suite")];
+    ensure!(
+        names.contains(&Some(suite.name.as_str())),
+        "expected the suite {}, got {:?} ({:?})",
+        suite.name,
+        names[0].unwrap_or_default(),
+        names[1].unwrap_or_default()
+    );
+    if let Some(end) = release.get("Valid-Until") {
+        ensure!(
+            date(end)? > now,
+            "expected a Release file that is still valid, got one that ended on {end}: use a mirror that is up to date"
+        );
+    }
+    date(release.need("Date")?)
 }
 
 /// The signed text, when one of Debian's archive keys signed it.
@@ -192,7 +229,7 @@ fn date(text: &str) -> Result<u64> {
 }
 
 /// The first mirror of apt's that serves `debian`, without that folder.
-fn apt_mirror() -> Result<String> {
+fn apt_mirror() -> Option<String> {
     let mut files = vec![PathBuf::from("/etc/apt/sources.list")];
     if let Ok(entries) = std::fs::read_dir("/etc/apt/sources.list.d") {
         let mut more: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
@@ -203,7 +240,6 @@ fn apt_mirror() -> Result<String> {
         .iter()
         .filter_map(|file| std::fs::read_to_string(file).ok())
         .find_map(|text| mirror_in(&text))
-        .context("apt's configuration names no Debian mirror: set KEDGE_DEBIAN_MIRROR to the URL above its `debian` folder")
 }
 
 fn mirror_in(text: &str) -> Option<String> {
@@ -240,7 +276,7 @@ mod tests {
         let cache = tempfile::tempdir().unwrap();
         let mirror = Mirror {
             // Nobody listens at port 1.
-            base: "http://127.0.0.1:1".to_owned(),
+            base: Some("http://127.0.0.1:1".to_owned()),
             cache: cache.path().to_owned(),
             client: reqwest::Client::new(),
         };
@@ -259,6 +295,38 @@ mod tests {
         std::fs::write(&kept, b"Package").unwrap();
         let error = format!("{:#}", mirror.file(&package).await.unwrap_err());
         assert!(error.contains("not in the cache"), "{error}");
+        // Without a mirror a kept package is had, and another one is asked for in vain.
+        let mirror = Mirror { base: None, ..mirror };
+        let error = format!("{:#}", mirror.file(&package).await.unwrap_err());
+        assert!(error.contains("set KEDGE_DEBIAN_MIRROR"), "{error}");
+        std::fs::write(&kept, b"package").unwrap();
+        assert_eq!(mirror.file(&package).await.unwrap(), kept);
+    }
+
+    #[test]
+    fn a_release_of_another_suite_or_past_its_time_is_refused() {
+        let suite = Suite {
+            name: "trixie-security".to_owned(),
+            archive: "debian-security".to_owned(),
+            on_request: false,
+        };
+        let told = |text: &str| {
+            let release = paragraphs(text).unwrap().remove(0);
+            released(&release, &suite, 1_789_200_000).map_err(|error| format!("{error:#}"))
+        };
+        let date = "Date: Sat, 12 Sep 2026 07:55:41 UTC\n";
+        let names = "Suite: stable-security\nCodename: trixie-security\n";
+        let lasting = "Valid-Until: Sat, 19 Sep 2026 07:55:41 UTC\n";
+        assert_eq!(told(&[names, date, lasting].concat()), Ok(1_789_199_741));
+        assert_eq!(told(&[names, date].concat()), Ok(1_789_199_741));
+        let other = told(&format!("Suite: stable\nCodename: trixie\n{date}")).unwrap_err();
+        assert!(other.contains("expected the suite trixie-security"), "{other}");
+        assert!(told(date).unwrap_err().contains("expected the suite"));
+        let ended = "Valid-Until: Sat, 12 Sep 2026 07:55:42 UTC\n";
+        let ended = told(&[names, date, ended].concat()).unwrap_err();
+        assert!(ended.contains("still valid"), "{ended}");
+        assert!(told(&[names, date, "Valid-Until: soon\n"].concat()).is_err());
+        assert!(told(names).unwrap_err().contains("no Date"));
     }
 
     #[test]

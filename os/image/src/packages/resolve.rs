@@ -142,17 +142,12 @@ impl Archive {
         by: &str,
     ) -> Result<Option<(String, &'a Candidate)>, ResolveError> {
         for one in group {
-            let providers = self
-                .provided
-                .get(&one.name)
-                .map(Vec::as_slice)
-                .unwrap_or_default();
             if let Some(candidate) = chosen.get(&one.name)
                 && satisfies(&candidate.version, one)?
             {
                 return Ok(None);
             }
-            if providers.iter().any(|(name, _)| chosen.contains_key(name)) {
+            if self.providers(one)?.iter().any(|name| chosen.contains_key(*name)) {
                 return Ok(None);
             }
         }
@@ -163,19 +158,9 @@ impl Archive {
             if let Some(found) = self.best(&one.name, Some(one), None)? {
                 return Ok(Some((one.name.clone(), found)));
             }
-            for (provider, version) in self
-                .provided
-                .get(&one.name)
-                .map(Vec::as_slice)
-                .unwrap_or_default()
-            {
-                let fits = match (&one.version, version) {
-                    (None, _) => true,
-                    (Some(_), None) => false,
-                    (Some(_), Some(text)) => satisfies(&self::version(provider, text)?, one)?,
-                };
-                if fits && let Some(found) = self.best(provider, None, None)? {
-                    return Ok(Some((provider.clone(), found)));
+            for provider in self.providers(one)? {
+                if let Some(found) = self.best(provider, None, None)? {
+                    return Ok(Some((provider.to_owned(), found)));
                 }
             }
         }
@@ -187,6 +172,27 @@ impl Archive {
             by: by.to_owned(),
             wanted: wanted.join(" or "),
         })
+    }
+
+    /// Who provides a name in a version that is wanted. A name provided without a version satisfies no bound (Debian Policy, 7.5).
+    fn providers(&self, wanted: &Wanted) -> Result<Vec<&str>, ResolveError> {
+        let mut all = Vec::new();
+        for (provider, version) in self
+            .provided
+            .get(&wanted.name)
+            .map(Vec::as_slice)
+            .unwrap_or_default()
+        {
+            let fits = match (&wanted.version, version) {
+                (None, _) => true,
+                (Some(_), None) => false,
+                (Some(_), Some(text)) => satisfies(&self::version(provider, text)?, wanted)?,
+            };
+            if fits {
+                all.push(provider.as_str());
+            }
+        }
+        Ok(all)
     }
 
     /// The newest candidate of the suites that are always used; of the others where they are named, or nothing else fits.

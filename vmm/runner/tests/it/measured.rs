@@ -296,6 +296,7 @@ async fn from_power_on_to_an_app_that_keeps_its_data() {
         boot.since.elapsed()
     );
     crate::hardening::check(&boot.ask("facts").unwrap());
+    boot.see(" in use before the app").await;
     let mut boot = boot;
     // The power is cut: what the app wrote and asked to be kept is on the disk.
     boot.vm.kill().await.unwrap();
@@ -331,6 +332,33 @@ async fn from_power_on_to_an_app_that_keeps_its_data() {
         said.contains("LUKS2 header is not the one this guest wrote"),
         "{said}"
     );
+}
+
+/// Seconds from QEMU's start, on a new disk and on one that was used: `make bench-boot`.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "figures: make bench-boot"]
+async fn figures_of_a_boot() {
+    let scene = Scene::new().await;
+    let compose = scene.compose("figures");
+    let app = scene.network.create_app_for(&compose).await.unwrap();
+    for round in 1..=3 {
+        let data = disk(scene.folder.path(), &format!("{round}.disk"));
+        for kind in ["new disk", "used disk"] {
+            let mut boot = scene.boot(app, &compose, &data).await;
+            let keys = boot.see("from kms").await.as_secs_f32();
+            let setup = boot.see("kedge: setup is done").await.as_secs_f32();
+            boot.page().await;
+            let answers = boot.since.elapsed().as_secs_f32();
+            boot.see(" in use before the app").await;
+            let heard = boot.heard.lock().unwrap().clone();
+            let (memory, _) = heard.split_once(" in use before the app").unwrap();
+            let memory = memory.rsplit('"').next().unwrap();
+            println!(
+                "boot {round}, {kind}: keys {keys:.1} s, setup done {setup:.1} s, app answers {answers:.1} s; {memory} in use before it"
+            );
+            boot.vm.shutdown(DEADLINE).await.unwrap();
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
