@@ -1,11 +1,11 @@
 //! Time of a measurement without QEMU: what is hashed once for an image, one shape of VM, the catalogue of 64 shapes. The files are the
-//! built image's (`make image`, or the folder KEDGE_IMAGE); the ACPI tables are bytes of the length QEMU's have, since a hash takes
-//! its time whatever it is over.
+//! built image's (`make image`, or the folder KEDGE_IMAGE); what QEMU says of a VM is bytes of the length that QEMU's have, since a
+//! hash takes its time whatever it is over.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use std::{env, fs, hint::black_box, path::PathBuf};
-use td_measure::{AcpiDigests, BootFiles, Catalogue, Measurer, Memory, sha384};
+use td_measure::{BootFiles, Catalogue, FwCfgDigests, MeasuredEvent, Measurer, Memory, sha384};
 
 const VCPUS: [u8; 8] = [1, 2, 4, 8, 16, 32, 48, 64];
 const MEMORY_MIB: [u64; 8] = [1024, 2048, 4096, 8192, 16384, 32768, 65536, 131_072];
@@ -24,9 +24,14 @@ fn file(name: &str) -> Vec<u8> {
     fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}: run `make image`", path.display()))
 }
 
-/// Lengths as `etc/table-loader`, `etc/acpi/rsdp` and `etc/acpi/tables` have them.
-fn tables(vcpus: u8) -> AcpiDigests {
-    AcpiDigests {
+/// Lengths as `etc/table-loader`, `etc/acpi/rsdp`, `etc/acpi/tables` and the measured part of the SMBIOS structures have them.
+fn said(vcpus: u8) -> FwCfgDigests {
+    FwCfgDigests {
+        settings: vec![MeasuredEvent {
+            name: "boot menu",
+            digest: sha384(black_box(&[0; 2])),
+        }],
+        smbios: sha384(black_box(&[vcpus; 512])),
         loader: sha384(black_box(&[vcpus; 4096])),
         rsdp: sha384(black_box(&[vcpus; 20])),
         tables: sha384(black_box(&vec![vcpus; 128 << 10])),
@@ -46,7 +51,7 @@ fn shapes(c: &mut Criterion) {
     };
     let boot = |measurer: &Measurer<'_>, vcpus, mib| {
         let memory = Memory::mib(mib).unwrap();
-        measurer.boot(memory, &tables(vcpus)).unwrap().registers()
+        measurer.boot(memory, &said(vcpus)).unwrap().registers()
     };
     c.bench_function("image", |b| b.iter(|| Measurer::new(black_box(files)).unwrap()));
     let measurer = Measurer::new(files).unwrap();

@@ -28,6 +28,7 @@ pub struct Measurer<'a> {
     tdvf: Tdvf,
     mrtd: Mrtd,
     config_volume: [u8; 48],
+    kernel: [u8; 48],
     rtmr2: Vec<MeasuredEvent>,
 }
 
@@ -95,7 +96,7 @@ impl<'a> Measurer<'a> {
     /// Reads the firmware's metadata and hashes what does not depend on the VM's shape.
     ///
     /// # Errors
-    /// When the firmware has no TDVF metadata, or not one configuration volume.
+    /// When the firmware has no TDVF metadata or not one configuration volume, or the kernel is none with an EFI stub.
     pub fn new(files: BootFiles<'a>) -> Result<Self, MeasureError> {
         let tdvf = Tdvf::parse(files.firmware)?;
         let build = FirmwareBuild::of(files.firmware);
@@ -106,6 +107,7 @@ impl<'a> Measurer<'a> {
             build,
             mrtd: mrtd(files.firmware, &tdvf, PageOrder::PageByPage),
             config_volume,
+            kernel: kernel_digest(files.kernel)?,
             rtmr2: rtmr2_events(build, files.command_line, sha384(files.initrd)),
             tdvf,
         })
@@ -124,9 +126,8 @@ impl<'a> Measurer<'a> {
     /// Measures a boot in a VM with this memory, of which QEMU says this.
     ///
     /// # Errors
-    /// When firmware or kernel cannot be placed in the memory.
+    /// When the firmware cannot be placed in the memory.
     pub fn boot(&self, memory: Memory, host: &FwCfgDigests) -> Result<MeasuredBoot, MeasureError> {
-        let kernel = kernel_digest(self.files.kernel)?;
         Ok(MeasuredBoot {
             mrtd: self.mrtd,
             rtmr0: rtmr0_events(
@@ -135,7 +136,7 @@ impl<'a> Measurer<'a> {
                 self.config_volume,
                 host,
             ),
-            rtmr1: rtmr1_events(kernel),
+            rtmr1: rtmr1_events(self.kernel),
             rtmr2: self.rtmr2.clone(),
         })
     }
