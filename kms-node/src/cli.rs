@@ -7,6 +7,7 @@ use crate::{
     local::{LocalConfig, LocalProvider},
     node::{height_floor, open_store},
     root,
+    store::{GenerationCommand, KnownGeneration},
 };
 use authority_bridge::{
     SystemClock,
@@ -58,6 +59,9 @@ enum Command {
     /// The newest finalized block this node acted on.
     #[command(subcommand)]
     Floor(FloorCommand),
+    /// The highest generation an instance's disk was reported with.
+    #[command(subcommand)]
+    Generation(GenerationCommand),
 }
 
 /// Runs the command line.
@@ -96,6 +100,13 @@ async fn execute(cli: Cli) -> Result<(), Box<dyn Error + Send + Sync>> {
             io::stdout(),
             "{}",
             serde_json::to_string(&floor(&config, *asked).await?)?
+        )?);
+    }
+    if let (Some(Command::Generation(asked)), false) = (&cli.command, cli.check_config) {
+        return Ok(writeln!(
+            io::stdout(),
+            "{}",
+            serde_json::to_string(&generation(&config, *asked).await?)?
         )?);
     }
     if cli.check_config {
@@ -161,6 +172,16 @@ async fn floor(config: &Config, asked: FloorCommand) -> Result<FloorPlaces, Box<
     let places = asked.run(&height_floor(config, &store)).await?;
     store.close().await;
     Ok(places)
+}
+
+async fn generation(
+    config: &Config,
+    asked: GenerationCommand,
+) -> Result<KnownGeneration, Box<dyn Error + Send + Sync>> {
+    let store = open_store(config).await?;
+    let known = asked.run(&store).await?;
+    store.close().await;
+    Ok(known)
 }
 
 fn load(cli: &Cli, bootstrap: bool) -> Result<Config, ConfigError> {

@@ -38,7 +38,7 @@ impl App {
         evidence: Arc<Evidence>,
         purpose: Purpose,
     ) -> Result<Granted, ApiError> {
-        let prepared = self.prepare(&evidence).await?;
+        let prepared = self.prepare(&evidence, purpose).await?;
         let own = Arc::clone(&prepared.own);
         let gateway_app_id = gateway(&prepared.network);
         let verified = self.verify(&evidence, purpose, prepared).await?;
@@ -72,8 +72,8 @@ impl App {
         })
     }
 
-    async fn prepare(&self, evidence: &Evidence) -> Result<Prepared, ApiError> {
-        check_bounds(evidence)?;
+    async fn prepare(&self, evidence: &Evidence, purpose: Purpose) -> Result<Prepared, ApiError> {
+        check_bounds(evidence, purpose)?;
         if self.is_draining() {
             return Err(ApiError::new(
                 ProblemCode::Busy,

@@ -64,6 +64,8 @@ pub struct LeaseKeeper {
     pub instance_id: InstanceId,
     /// Where people look.
     pub events: Events,
+    /// The app starts with its first lease, and not in the grace before.
+    pub lease_first: bool,
 }
 
 /// A lease that was taken up, before its task runs.
@@ -125,6 +127,7 @@ impl LeaseKeeper {
         let (now, boot_id) = (self.clock.now()?, self.clock.boot_id()?);
         let (machine, token) = match self.store.load(&boot_id, self.app_id, self.instance_id) {
             Ok(Some(kept)) => (LeaseMachine::resume(self.policy, kept.state, now), kept.token),
+            Ok(None) if self.lease_first => (LeaseMachine::unreported(self.policy, now), None),
             Ok(None) => (LeaseMachine::new(self.policy, now), None),
             Err(error) => {
                 // G11: a file nobody can read may have said that the app is stopped; a fresh grace would undo that.
@@ -253,6 +256,7 @@ impl LeaseKeeper {
         let why = |cause| match cause {
             LossCause::Denied => format!("the KMS said no: {}", refusal.unwrap_or("without a reason")),
             LossCause::Unkept => "where the lease stands could not be read or kept".to_owned(),
+            LossCause::Unreported => "the generation of the disk was not reported yet".to_owned(),
             LossCause::Ended => format!(
                 "it ended and no other could be had: {}",
                 refusal.unwrap_or("nothing was answered yet")

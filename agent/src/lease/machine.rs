@@ -36,6 +36,8 @@ pub enum LossCause {
     Ended,
     /// Where it stands could not be read or kept, so a restart would not know.
     Unkept,
+    /// The disk's generation was not reported since the boot.
+    Unreported,
 }
 
 /// Where the lease stands. Times count from the boot of the machine.
@@ -108,6 +110,13 @@ impl LeaseMachine {
             },
             now,
         )
+    }
+
+    /// An app that has set-backs of its disk detected: it waits for the lease that reports the disk.
+    pub const fn unreported(policy: LeasePolicy, now: Duration) -> Self {
+        // G4: a host may hold a guest between its keys and its disk until the number it was told is an old one.
+        let cause = LossCause::Unreported;
+        Self::resume(policy, LeasePhase::Stopped { cause }, now)
     }
 
     /// An agent that starts again in the same boot goes on where it was, and asks at once.

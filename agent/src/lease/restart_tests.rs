@@ -55,6 +55,7 @@ impl LeaseSource for Grants {
 
 fn keeper(path: &Path, clock: &Clock, source: Arc<dyn LeaseSource>) -> LeaseKeeper {
     LeaseKeeper {
+        lease_first: false,
         policy: LeasePolicy {
             renew_at_percent: 50,
             retry_first: Duration::from_secs(2),
@@ -124,4 +125,36 @@ async fn a_lease_brings_back_what_a_broken_file_stopped() {
     assert!(held.unwrap().may_run);
     task.abort();
     assert_eq!(resumed(&path, &clock).phase, "held");
+}
+
+/// With set-backs of the disk detected nothing runs on a disk the KMS has not heard of since the boot: not in the grace, not after a
+/// restart of the agent.
+#[tokio::test]
+async fn g4_an_app_waits_for_the_lease_that_reports_its_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, clock) = (folder.path().join("lease.json"), Clock::default());
+    let waiting = |source| LeaseKeeper {
+        lease_first: true,
+        ..keeper(&path, &clock, source)
+    };
+    for _ in 0..2 {
+        let (_, status) = waiting(Arc::new(Silence)).resume().unwrap();
+        let status = status.borrow().clone();
+        assert_eq!(
+            (status.may_run, status.phase, status.cause),
+            (false, "stopped", Some(LossCause::Unreported))
+        );
+    }
+    let (lease, mut status) = waiting(Arc::new(Grants)).resume().unwrap();
+    assert!(!status.borrow().may_run);
+    let task = tokio::spawn(lease.keep());
+    let held = status.wait_for(|status| status.may_run);
+    tokio::time::timeout(Duration::from_secs(10), held)
+        .await
+        .unwrap()
+        .unwrap();
+    task.abort();
+    // What was reported in this boot is not waited for again.
+    let (_, status) = waiting(Arc::new(Silence)).resume().unwrap();
+    assert_eq!((status.borrow().may_run, status.borrow().phase), (true, "held"));
 }

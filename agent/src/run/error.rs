@@ -33,6 +33,9 @@ pub enum RunError {
         /// Of the keys.
         actual: String,
     },
+    /// The disk that is to be counted.
+    #[error("the data disk")]
+    Disk(#[source] guest_disk::DiskError),
     /// The TD cannot be opened.
     #[error("the TD")]
     Td(#[from] td_quote::TdError),
@@ -80,6 +83,7 @@ impl RunError {
             Self::Files(_) | Self::ComposeHash { .. } | Self::Compose(_) | Self::Mixed { .. } => {
                 "boot the guest again: what setup left does not fit together"
             }
+            Self::Disk(_) => "look at the data disk: the app requires that set-backs of it are detected",
             Self::Td(_) | Self::Socket(_) => "look at the TD: tdxctl quote",
             Self::Pin(_) | Self::Pool(_) => "look at kms_urls and kms_identity of the host document",
             Self::App(error) => error.advice(),

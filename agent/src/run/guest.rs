@@ -8,7 +8,8 @@ use crate::{
     facts::{Facts, Public, runner_name},
     one_td::OneTd,
 };
-use app_manifest::{AppManifest, Environment, MAX_COMPOSE, Runner};
+use app_manifest::{AppManifest, Environment, MAX_COMPOSE, Rollback, Runner};
+use guest_disk::{Counter, by_serial, marker::MarkerKey};
 use guest_files::{BootMode, GuestKeys, GuestPaths, HandOver, KmsAccess, StorageKind, read_bounded};
 use kms_client::{Expected, Kms, KmsPin, KmsPool, RetryPolicy};
 use std::{sync::Arc, time::Duration};
@@ -126,6 +127,30 @@ impl Guest {
             public: Public::of(&self.manifest),
             agent_version: env!("CARGO_PKG_VERSION"),
         }
+    }
+
+    /// The disk whose generation every lease reports, where the measured document has set-backs detected.
+    pub(super) fn counted_disk(&self) -> Result<Option<Counter>, RunError> {
+        let requirements = self.manifest.compose().requirements.as_ref();
+        if requirements.and_then(|requirements| requirements.rollback) != Some(Rollback::Detect) {
+            return Ok(None);
+        }
+        let storage = &self.handover.storage;
+        let (Some(serial), Some(opened), Some(key)) =
+            (&storage.counted, storage.generation, &self.keys.disk_marker_key)
+        else {
+            // G4: an agent that went on without would leave the owner with a promise nobody keeps.
+            return Err(RunError::Mixed {
+                what: "rollback detection",
+                expected: "a disk that is counted, by the measured document".to_owned(),
+                actual: "none in the hand-over".to_owned(),
+            });
+        };
+        let device = by_serial(serial).map_err(RunError::Disk)?;
+        let key = MarkerKey::from_bytes(key.expose());
+        Counter::new(&device, key, opened)
+            .map(Some)
+            .map_err(RunError::Disk)
     }
 
     /// Whether the app goes on without the agent.

@@ -23,7 +23,7 @@ use kms_client::{Described, KmsPool};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use std::{
     path::PathBuf,
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 use td_quote::Td;
@@ -155,6 +155,7 @@ fn kms_parts(guest: &Guest, config: &Config) -> Result<Option<KmsParts>, RunErro
         vm_config: guest.handover.vm_config.clone(),
         instance_seed: guest.handover.instance_seed,
         key_epoch: None,
+        disk_generation: None,
     };
     Ok(Some(KmsParts {
         pool: Arc::new(pool),
@@ -191,7 +192,7 @@ fn lease(
         });
         return Ok(status);
     };
-    let keeper = lease_keeper(guest, config, kms, events.clone());
+    let keeper = lease_keeper(guest, config, kms, events.clone())?;
     let (resumed, status) = keeper.resume().map_err(RunError::system("lease"))?;
     tasks.spawn(async move {
         let _ = resumed.keep().await;
@@ -200,13 +201,20 @@ fn lease(
     Ok(status)
 }
 
-fn lease_keeper(guest: &Guest, config: &Config, kms: &KmsParts, events: Events) -> LeaseKeeper {
+fn lease_keeper(
+    guest: &Guest,
+    config: &Config,
+    kms: &KmsParts,
+    events: Events,
+) -> Result<LeaseKeeper, RunError> {
+    let disk = guest.counted_disk()?;
     let grace = guest
         .manifest
         .compose()
         .lease_grace_s
         .unwrap_or(config.lease.default_grace_s);
-    LeaseKeeper {
+    Ok(LeaseKeeper {
+        lease_first: disk.is_some(),
         policy: LeasePolicy {
             renew_at_percent: config.lease.renew_at_percent,
             retry_first: Duration::from_secs(config.lease.retry_first_s),
@@ -218,11 +226,12 @@ fn lease_keeper(guest: &Guest, config: &Config, kms: &KmsParts, events: Events) 
             td: Arc::clone(&guest.td),
             image_proof: guest.handover.image_proof.clone(),
             described: kms.described.clone(),
+            disk: disk.map(|disk| Arc::new(Mutex::new(disk))),
         }),
         clock: Arc::new(KernelClock),
         store: LeaseStore::new(guest.paths.run().join("lease.json")),
         app_id: guest.handover.app_id,
         instance_id: guest.handover.instance_id,
         events,
-    }
+    })
 }

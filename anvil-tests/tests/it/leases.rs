@@ -15,15 +15,15 @@ use soft_td::SoftTd;
 use std::{sync::Arc, time::Duration};
 use td_quote::Td;
 
-struct Running {
-    scene: Scene,
+pub(crate) struct Running {
+    pub(crate) scene: Scene,
     td: Arc<SoftTd>,
     guest: Guest,
-    described: Described,
+    pub(crate) described: Described,
 }
 
 impl Running {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::of(Scene::new().await)
     }
 
@@ -60,13 +60,13 @@ impl Running {
         self.scene.network.node().unwrap().url().to_owned()
     }
 
-    fn pool(&self, before: &[&str], retry: RetryPolicy) -> KmsPool {
+    pub(crate) fn pool(&self, before: &[&str], retry: RetryPolicy) -> KmsPool {
         let mut urls: Vec<String> = before.iter().map(|url| (*url).to_owned()).collect();
         urls.push(self.url());
         KmsPool::new(&urls, self.kms(), retry).unwrap()
     }
 
-    async fn lease(&self, pool: &KmsPool) -> Result<kms_client::Lease, PoolError> {
+    pub(crate) async fn lease(&self, pool: &KmsPool) -> Result<kms_client::Lease, PoolError> {
         pool.lease(&self.guest, &self.described, &*self.td).await
     }
 }

@@ -12,6 +12,7 @@ mod chain_faults;
 mod denials;
 mod endpoints;
 mod evidence;
+mod generations;
 mod history;
 mod leases;
 mod release;

@@ -216,6 +216,7 @@ impl Scene {
             vm_config: r#"{"vcpus":2}"#.to_owned(),
             instance_seed: spec.boot.instance_seed,
             key_epoch: None,
+            disk_generation: None,
         };
         let report_data = evidence_report_data(tag, &challenge.kms_identity, &evidence);
         evidence.quote = Blob::new(td.quote(&report_data).unwrap()).unwrap();

@@ -4,6 +4,7 @@ from derivations import sample
 from identities import _event_log, bind
 from primitives import lp, sha256, u32, u64
 
+GENERATION = 0x0102030405060708
 KINDS = {"app_keys": 1, "lease": 2, "certificate": 3, "kms_keys": 4}
 
 
@@ -95,7 +96,7 @@ def messages():
         "ChallengeResponse": [
             {"challenge": x(sample("challenge", 64)), "expires_at": 1_767_225_660, "kms_identity": x(sample("identity", 32))}
         ],
-        "Evidence": [_evidence(7), bare],
+        "Evidence": [_evidence(7), bare, {**_evidence(9), "disk_generation": GENERATION}],
         "AppKeysResponse": [
             {
                 "enc": x(sample("enc", 32)),
@@ -159,7 +160,8 @@ def messages():
         ],
         "Meta": [meta, {**meta, "epochs": [], "head": None, "finalized": None, "tree_head": None}],
         "SignedTreeHead": [_tree_head()],
-        "LogEntry": [_entry(kind) for kind in KINDS],
+        "LogEntry": [_entry(kind) for kind in KINDS]
+        + [{**_entry(kind), "disk_generation": GENERATION} for kind in ("app_keys", "lease")],
         "InclusionProof": [{"index": 41, "tree_size": 42, "path": [x(sample("p1", 32)), x(sample("p2", 32))]}],
         "ConsistencyProof": [{"first": 3, "second": 42, "path": [x(sample("p1", 32))]}],
         "Problem": [
@@ -208,6 +210,7 @@ def leaf_bytes(entry):
         + u64(entry["block"]["number"])
         + unhex(entry["block"]["hash"])
         + u64(entry["time"])
+        + (u64(entry["disk_generation"]) if "disk_generation" in entry else b"")
     )
 
 
@@ -253,11 +256,14 @@ def transcripts():
             position_bytes(lease["log"]),
         ),
     )
+    counted = bind("kedge/lease/v1", *parts, u64(all_messages["Evidence"][2]["disk_generation"]))
+    counted_position = {**keys["log"], "entry": all_messages["LogEntry"][4]}
     head = all_messages["SignedTreeHead"][0]
     return {
         "evidence_report_data": {
             tag: bind(tag, *parts).hex() for tag in ("kedge/release/v1", "kedge/lease/v1", "kedge/ratls/v1")
         },
+        "evidence_report_data_with_disk_generation": counted.hex(),
         "release_info": info.hex(),
         "release_digest": release.hex(),
         "lease_digest": leased.hex(),
@@ -265,5 +271,6 @@ def transcripts():
         "log_leaves": [leaf_bytes(entry).hex() for entry in all_messages["LogEntry"]],
         "log_leaf_hashes": [sha256(b"\x00", leaf_bytes(entry)).hex() for entry in all_messages["LogEntry"]],
         "log_position": position_bytes(keys["log"]).hex(),
+        "log_position_with_disk_generation": position_bytes(counted_position).hex(),
         "tree_head_signed": (b"kedge/log-head/v1\x00" + u64(head["size"]) + unhex(head["root"]) + u64(head["time"])).hex(),
     }

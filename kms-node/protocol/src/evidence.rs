@@ -48,11 +48,15 @@ impl Purpose {
     }
 }
 
+/// Highest generation of a disk: the database counts in 63 bits.
+const MAX_GENERATION: u64 = i64::MAX as u64;
+
 /// Checks the bounds that parsing did not.
 ///
 /// # Errors
 /// When one is exceeded.
-pub fn check_bounds(evidence: &Evidence) -> Result<(), Refusal> {
+pub fn check_bounds(evidence: &Evidence, purpose: Purpose) -> Result<(), Refusal> {
+    check_generation(evidence.disk_generation, purpose)?;
     exactly("challenge", CHALLENGE_LEN, evidence.challenge.as_bytes().len())?;
     exactly("hpke_public_key", 32, evidence.hpke_public_key.as_bytes().len())?;
     at_most("vm_config bytes", MAX_VM_CONFIG, evidence.vm_config.len())?;
@@ -64,6 +68,22 @@ pub fn check_bounds(evidence: &Evidence) -> Result<(), Refusal> {
         bytes += entry.event.len() + entry.digest.as_bytes().len() + entry.event_payload.as_bytes().len();
     }
     at_most("event_log bytes", MAX_EVENT_LOG, bytes)
+}
+
+fn check_generation(generation: Option<u64>, purpose: Purpose) -> Result<(), Refusal> {
+    let expected = match (purpose, generation) {
+        (_, None) | (Purpose::Lease, Some(1..=MAX_GENERATION)) => return Ok(()),
+        (Purpose::Lease, Some(_)) => format!("1 to {MAX_GENERATION}"),
+        // G4: before its disk is open a guest knows no generation, and one that nobody keeps would be taken for kept.
+        (Purpose::AppKeys | Purpose::Certificate, Some(_)) => {
+            "none, since only a lease reports it".to_owned()
+        }
+    };
+    Err(Refusal::Malformed {
+        what: "disk_generation",
+        expected,
+        actual: generation.unwrap_or_default().to_string(),
+    })
 }
 
 fn exactly(what: &'static str, expected: usize, actual: usize) -> Result<(), Refusal> {
@@ -97,6 +117,7 @@ pub struct VerifiedEvidence {
     report_data: ReportData,
     recipient: [u8; 32],
     challenge: FreshChallenge,
+    disk_generation: Option<u64>,
 }
 
 impl std::fmt::Debug for VerifiedEvidence {
@@ -149,6 +170,7 @@ impl VerifiedEvidence {
             report_data,
             recipient,
             challenge,
+            disk_generation: evidence.disk_generation,
         })
     }
 
@@ -177,7 +199,7 @@ impl VerifiedEvidence {
         &self.recipient
     }
 
-    /// The log entry of a release over this evidence.
+    /// The log entry of a release over this evidence; of keys, without what the log knows of the disk's generation.
     pub fn log_entry(&self, block: kms_types::BlockRef, time: UnixTime) -> LogEntry {
         let record = self.record();
         LogEntry {
@@ -190,6 +212,7 @@ impl VerifiedEvidence {
             key_epoch: record.key_epoch,
             block,
             time,
+            disk_generation: self.disk_generation,
         }
     }
 }

@@ -33,6 +33,16 @@ pub enum Refusal {
         /// The block that decided.
         block: BlockRef,
     },
+    /// The instance's disk is older than one it reported before.
+    #[error(
+        "disk generation: expected at least {expected}, which this instance reported before, got {actual}; its disk was set back (check G4)"
+    )]
+    SetBack {
+        /// Highest that was reported.
+        expected: u64,
+        /// What came.
+        actual: u64,
+    },
     /// No keys of that epoch.
     #[error(transparent)]
     Epoch(#[from] EpochError),
@@ -62,6 +72,13 @@ impl Refusal {
             Self::Challenge(_) => Problem::new(ProblemCode::StaleChallenge, self.to_string()),
             Self::Attestation(error) => attestation(error),
             Self::Denied { reason, block } => denied(self.to_string(), reason.clone(), *block),
+            Self::SetBack { expected, actual } => Problem {
+                check: Some("G4".to_owned()),
+                expected: Some(expected.to_string()),
+                actual: Some(actual.to_string()),
+                reason: Some(format!("disk_generation_too_low: {actual} < {expected}")),
+                ..Problem::new(ProblemCode::Denied, self.to_string())
+            },
             Self::Epoch(EpochError::BelowMinimum { block, .. }) => denied(
                 format!("denied at block {block}: {self}"),
                 self.to_string(),
@@ -123,7 +140,12 @@ mod tests {
             expires_at: UnixTime(1),
             now: UnixTime(2),
         };
-        let cases: [(Refusal, ProblemCode); 8] = [
+        let set_back = Refusal::SetBack {
+            expected: 7,
+            actual: 6,
+        };
+        let cases: [(Refusal, ProblemCode); 9] = [
+            (set_back, ProblemCode::Denied),
             (denied, ProblemCode::Denied),
             (ChallengeError::Unknown.into(), ProblemCode::StaleChallenge),
             (ChallengeError::Used.into(), ProblemCode::StaleChallenge),

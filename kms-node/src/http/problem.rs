@@ -82,6 +82,7 @@ impl From<LogError> for ApiError {
     fn from(error: LogError) -> Self {
         match error {
             LogError::Full { .. } => Self::new(ProblemCode::Busy, error.to_string()),
+            LogError::SetBack { expected, actual } => Refusal::SetBack { expected, actual }.into(),
             // What the database says may name paths and hosts: it is for the log alone.
             LogError::Store(_) | LogError::Stopped => Self::new(
                 ProblemCode::LogUnavailable,

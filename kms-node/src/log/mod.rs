@@ -5,6 +5,7 @@
 
 pub mod tree;
 
+mod generations;
 mod reader;
 mod writer;
 
@@ -25,6 +26,14 @@ pub enum LogError {
     Full {
         /// Bound of the queue.
         limit: usize,
+    },
+    /// A lease reports an older disk than was reported before.
+    #[error("disk generation: expected at least {expected}, got {actual}")]
+    SetBack {
+        /// Highest that was reported.
+        expected: u64,
+        /// What came.
+        actual: u64,
     },
     /// The writer has stopped.
     #[error("release log: the writer has stopped")]

@@ -149,10 +149,7 @@ async fn read_node(connection: &mut AnyConnection, id: NodeId) -> Result<Hash, S
             .bind(position)
             .fetch_one(connection)
             .await?;
-        return Ok(tree::leaf_hash(&stored::<{ LogEntry::LEAF_LEN }>(
-            "a leaf",
-            &row.try_get::<String, _>(0)?,
-        )?));
+        return Ok(tree::leaf_hash(&stored_leaf(&row.try_get::<String, _>(0)?)?));
     }
     let row = sqlx::query::<Any>("SELECT hash FROM log_nodes WHERE level = $1 AND position = $2")
         .bind(i64::from(id.level))
@@ -182,9 +179,17 @@ pub(super) fn read_head(row: &AnyRow) -> Result<Option<SignedTreeHead>, StoreErr
     }))
 }
 
+/// A leaf with a disk generation or without.
+fn stored_leaf(text: &str) -> Result<Vec<u8>, StoreError> {
+    if text.len() == 2 * LogEntry::LEAF_LEN {
+        return Ok(stored::<{ LogEntry::LEAF_LEN }>("a leaf", text)?.to_vec());
+    }
+    Ok(stored::<{ LogEntry::LEAF_LEN + 8 }>("a leaf", text)?.to_vec())
+}
+
 fn read_entry(row: &AnyRow) -> Result<IndexedEntry, StoreError> {
     let text: String = row.try_get("leaf")?;
-    let leaf = stored::<{ LogEntry::LEAF_LEN }>("a leaf", &text)?;
+    let leaf = stored_leaf(&text)?;
     let entry = LogEntry::from_leaf_bytes(&leaf).ok_or(StoreError::Corrupt {
         expected: "a leaf",
         actual: text,

@@ -5,7 +5,7 @@
 //! although there are entries.
 
 use super::{
-    LogError,
+    LogError, generations,
     reader::{read_frontier, read_head},
     tree::{Frontier, Hash, NodeId, leaf_hash},
 };
@@ -99,7 +99,7 @@ impl Writer {
                 Ok(positions) => {
                     for (release, position) in batch.drain(..).zip(positions) {
                         // The asker may have gone; the entry stays.
-                        let _ = release.answer.send(Ok(position));
+                        let _ = release.answer.send(position);
                     }
                 }
                 Err(error) => {
@@ -118,20 +118,27 @@ impl Writer {
         }
     }
 
-    async fn commit(&mut self, batch: &[Waiting]) -> Result<Vec<LogPosition>, StoreError> {
+    async fn commit(&mut self, batch: &[Waiting]) -> Result<Vec<Result<LogPosition, LogError>>, StoreError> {
         let mut transaction = self.store.pool().begin().await?;
         let (mut tree, last_signed) = take_turn(&mut transaction, &*self.signer, self.tree.take()).await?;
+        let waiting = batch.iter().map(|release| &release.entry);
+        let settled = generations::settle(&mut transaction, waiting).await?;
         let first = tree.size();
         let mut entries = Vec::with_capacity(batch.len());
         let mut nodes = Vec::new();
-        for (release, position) in batch.iter().zip(first..) {
-            let leaf = release.entry.leaf_bytes();
+        for (entry, position) in settled.iter().flatten().zip(first..) {
+            let leaf = entry.leaf_bytes();
             tree.append(leaf_hash(&leaf), |id, hash| nodes.push((id, hash)));
-            entries.push((
-                bigint(position)?,
-                release.entry.app_id.to_plain_hex(),
-                hex::encode(leaf),
-            ));
+            entries.push((bigint(position)?, entry.app_id.to_plain_hex(), hex::encode(leaf)));
+        }
+        if entries.is_empty() {
+            // All of them were refused: there is nothing to sign or to keep.
+            transaction.rollback().await?;
+            self.tree = Some(tree);
+            return Ok(settled
+                .into_iter()
+                .filter_map(|entry| entry.err().map(Err))
+                .collect());
         }
         insert_entries(&mut transaction, &entries).await?;
         insert_nodes(&mut transaction, &nodes).await?;
@@ -140,10 +147,14 @@ impl Writer {
         // K7: the answers wait for this.
         transaction.commit().await?;
         self.tree = Some(tree);
-        let positions = batch.iter().zip(first..).map(|(release, index)| LogPosition {
-            index,
-            entry: release.entry.clone(),
-            tree_head: head.clone(),
+        let mut indices = first..;
+        let positions = settled.into_iter().map(|entry| {
+            let entry = entry?;
+            Ok(LogPosition {
+                index: indices.next().ok_or(LogError::Stopped)?,
+                entry,
+                tree_head: head.clone(),
+            })
         });
         Ok(positions.collect())
     }
@@ -270,7 +281,7 @@ async fn store_head(connection: &mut AnyConnection, head: &SignedTreeHead) -> Re
 }
 
 /// Rows in groups of powers of two, so that few distinct statements are prepared.
-fn chunks<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
+pub(super) fn chunks<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
     std::iter::from_fn(move || {
         let size = 1_usize << rows.len().checked_ilog2()?;
         let (chunk, rest) = rows.split_at_checked(size)?;
@@ -280,7 +291,7 @@ fn chunks<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
 }
 
 /// An insert of `rows` rows of three columns.
-fn insert_sql(table: &str, rows: usize) -> String {
+pub(super) fn insert_sql(table: &str, rows: usize) -> String {
     let values: Vec<String> = (0..rows)
         .map(|row| format!("(${}, ${}, ${})", row * 3 + 1, row * 3 + 2, row * 3 + 3))
         .collect();

@@ -2,10 +2,12 @@
 //! Refuses any other database; never holds a secret.
 
 mod floor;
+mod generation;
 
 pub use authority_bridge::store::{Engine, StoreError};
 pub(crate) use authority_bridge::store::{bigint, stored, unsigned};
 pub use floor::FloorStore;
+pub use generation::{GenerationCommand, GenerationError, KnownGeneration};
 
 use authority_bridge::store::{Database, migration, migrations};
 use sqlx::AnyPool;
@@ -22,7 +24,11 @@ impl Store {
     /// When it cannot be reached or holds another schema.
     pub async fn open(url: &str, connections: u32, timeout: Duration) -> Result<Self, StoreError> {
         let log = include_str!("../../migrations/0001_release_log.sql");
-        let mut schema = vec![migration(1, "release log", log)];
+        let generations = include_str!("../../migrations/0002_disk_generations.sql");
+        let mut schema = vec![
+            migration(1, "release log", log),
+            migration(2, "disk generations", generations),
+        ];
         schema.extend(migrations());
         Database::open(url, connections, timeout, schema).await.map(Self)
     }

@@ -3,7 +3,7 @@
 use crate::support::postgres::Postgres;
 use ct_merkle::{ConsistencyProof as CtConsistency, InclusionProof as CtInclusion, RootHash};
 use kms_node::{
-    log::{LogReader, ReleaseLog, TreeSigner},
+    log::{LogError, LogReader, ReleaseLog, TreeSigner},
     store::{FloorStore, Store},
 };
 use kms_types::{
@@ -12,7 +12,7 @@ use kms_types::{
 use kms_wire::{EpochIdentity, InclusionProof, LogEntry, ReleaseKind, SignedTreeHead};
 use sha2::{Digest, Sha256};
 use sha2_011::Sha256 as NextSha256;
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tempfile::TempDir;
 
 /// Signs with a hash: what is signed is tested here, the key elsewhere.
@@ -45,6 +45,7 @@ pub fn entry(number: u64) -> LogEntry {
             hash: BlockHash::new([5; 32]),
         },
         time: UnixTime(number),
+        disk_generation: None,
     }
 }
 
@@ -159,6 +160,115 @@ async fn floors_only_rise(store: Store) {
     }
     assert_eq!(floors.collateral(&fmspc).await.unwrap(), 20);
     assert_eq!(floors.collateral(&Fmspc::new([2; 6])).await.unwrap(), 0);
+}
+
+/// An entry that reports a disk, or asks what is known of one.
+fn of_disk(kind: ReleaseKind, instance: u8, reported: Option<u64>) -> LogEntry {
+    LogEntry {
+        kind,
+        instance_id: InstanceId::new([instance; 20]),
+        disk_generation: reported,
+        ..entry(0)
+    }
+}
+
+async fn lease_of(log: &ReleaseLog, instance: u8, generation: u64) -> Result<Option<u64>, LogError> {
+    let entry = of_disk(ReleaseKind::Lease, instance, Some(generation));
+    log.append(entry)
+        .await
+        .map(|position| position.entry.disk_generation)
+}
+
+async fn known_to(log: &ReleaseLog, instance: u8) -> Option<u64> {
+    let told = log
+        .append(of_disk(ReleaseKind::AppKeys, instance, None))
+        .await
+        .unwrap();
+    told.entry.disk_generation
+}
+
+/// What was reported is known from the next release on, to every node and after every restart, and never goes down.
+async fn generations_hold(open: impl AsyncFn() -> Store) {
+    let start = async || {
+        ReleaseLog::start(open().await, Arc::new(HashSigner))
+            .await
+            .unwrap()
+    };
+    let ((log, writer), (other, _other)) = (start().await, start().await);
+    assert_eq!(known_to(&log, 1).await, None);
+    assert_eq!(lease_of(&log, 1, 7).await.unwrap(), Some(7));
+    assert_eq!(
+        (known_to(&log, 1).await, known_to(&other, 1).await),
+        (Some(7), Some(7))
+    );
+    assert_eq!(known_to(&log, 2).await, None, "of another instance");
+    // The answer to the first try was lost: the same number again is the same disk.
+    assert_eq!(lease_of(&other, 1, 7).await.unwrap(), Some(7));
+    assert_eq!(lease_of(&other, 1, 9).await.unwrap(), Some(9));
+    let reader = LogReader::new(&open().await);
+    let before = reader.head().await.unwrap().unwrap().size;
+    let refused = lease_of(&log, 1, 8).await.unwrap_err();
+    assert!(
+        matches!(
+            refused,
+            LogError::SetBack {
+                expected: 9,
+                actual: 8
+            }
+        ),
+        "{refused:?}"
+    );
+    // A lease that reports nothing changes nothing.
+    let silent = log.append(of_disk(ReleaseKind::Lease, 1, None)).await.unwrap();
+    assert_eq!(silent.entry.disk_generation, None);
+    let after = reader.head().await.unwrap().unwrap().size;
+    assert_eq!(after, before + 1, "a refused lease is in no log");
+    // Refused beside others: they go on, each with its own index.
+    let mixed = (0..40_u64).map(|number| {
+        let (log, instance) = (other.clone(), 10 + u8::try_from(number % 4).unwrap());
+        tokio::spawn(async move { lease_of(&log, instance, 1 + number * 37 % 40).await })
+    });
+    for append in mixed.collect::<Vec<_>>() {
+        let _ = append.await.unwrap();
+    }
+    for instance in 10..14 {
+        let known = known_to(&log, instance).await.unwrap();
+        assert_eq!(lease_of(&log, instance, known).await.unwrap(), Some(known));
+        lease_of(&log, instance, known - 1).await.unwrap_err();
+    }
+    drop(log);
+    writer.await.unwrap();
+    let (log, _writer) = start().await;
+    assert_eq!(known_to(&log, 1).await, Some(9), "after a restart");
+    lease_of(&log, 1, 8).await.unwrap_err();
+    // What an owner reads: every number in the leaf that was hashed, and releases that never tell less than was reported before.
+    let mut highest = BTreeMap::new();
+    let entries = reader.entries(0, 256, None).await.unwrap().entries;
+    for entry in entries.into_iter().map(|held| held.entry) {
+        let known = highest.get(&entry.instance_id).copied();
+        match (entry.kind, entry.disk_generation) {
+            (ReleaseKind::AppKeys, told) => assert_eq!(told, known),
+            (_, Some(reported)) => {
+                assert!(Some(reported) >= known);
+                highest.insert(entry.instance_id, reported);
+            }
+            (_, None) => {}
+        }
+    }
+    assert_eq!(highest.len(), 5);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn g4_an_older_disk_than_was_reported_is_refused_on_sqlite() {
+    let folder = TempDir::new().unwrap();
+    generations_hold(async || sqlite(&folder).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn g4_an_older_disk_than_was_reported_is_refused_on_postgres() {
+    let postgres = Postgres::start().await;
+    let url = postgres.url();
+    generations_hold(async || Store::open(&url, 4, Duration::from_secs(5)).await.unwrap()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

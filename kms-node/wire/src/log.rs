@@ -72,15 +72,20 @@ pub struct LogEntry {
     /// When, by the node's clock.
     #[schema(value_type = u64)]
     pub time: UnixTime,
+    /// Generation of the instance's disk: in a lease the one it reported, in a release of keys the highest the KMS knows. Absent
+    /// when none was ever reported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_generation: Option<u64>,
 }
 
 impl LogEntry {
-    /// Size of the leaf encoding.
+    /// Size of the leaf encoding without a disk generation, which takes eight bytes more.
     pub const LEAF_LEN: usize = 1 + 20 + 20 + 32 + 32 + 32 + 4 + 8 + 32 + 8;
 
-    /// Leaf bytes (hashed with the 0x00 prefix of RFC 6962): kind ‖ app ‖ instance ‖ compose ‖ OS image ‖ device ‖ u32 epoch ‖ u64 block number ‖ block hash ‖ u64 time.
+    /// Leaf bytes (hashed with the 0x00 prefix of RFC 6962): kind ‖ app ‖ instance ‖ compose ‖ OS image ‖ device ‖ u32 epoch ‖ u64 block number ‖ block hash ‖ u64 time
+    /// [‖ u64 disk generation]. The length says whether there is one.
     pub fn leaf_bytes(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(Self::LEAF_LEN);
+        let mut out = Vec::with_capacity(Self::LEAF_LEN + 8);
         out.push(self.kind.code());
         out.extend_from_slice(self.app_id.as_ref());
         out.extend_from_slice(self.instance_id.as_ref());
@@ -91,6 +96,9 @@ impl LogEntry {
         out.extend_from_slice(&self.block.number.to_be_bytes());
         out.extend_from_slice(self.block.hash.as_ref());
         out.extend_from_slice(&self.time.0.to_be_bytes());
+        if let Some(generation) = self.disk_generation {
+            out.extend_from_slice(&generation.to_be_bytes());
+        }
         out
     }
 }
@@ -111,7 +119,7 @@ impl LogEntry {
     pub fn from_leaf_bytes(leaf: &[u8]) -> Option<Self> {
         let mut from = LeafReader(leaf);
         let [kind] = from.take()?;
-        let entry = Self {
+        let mut entry = Self {
             kind: ReleaseKind::from_code(kind)?,
             app_id: AppId::new(from.take()?),
             instance_id: InstanceId::new(from.take()?),
@@ -124,7 +132,11 @@ impl LogEntry {
                 hash: kms_types::BlockHash::new(from.take()?),
             },
             time: UnixTime(u64::from_be_bytes(from.take()?)),
+            disk_generation: None,
         };
+        if !from.0.is_empty() {
+            entry.disk_generation = Some(u64::from_be_bytes(from.take()?));
+        }
         from.0.is_empty().then_some(entry)
     }
 }

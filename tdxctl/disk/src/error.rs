@@ -33,6 +33,14 @@ pub enum DiskError {
     /// It is to be formatted, and is this instance's already.
     #[error("expected an empty disk, found this instance's own")]
     Formatted,
+    /// It is an older state of itself.
+    #[error("the disk was set back: expected generation {expected} or higher, got {actual} (check G4)")]
+    SetBack {
+        /// Highest generation that is known.
+        expected: u64,
+        /// What its marker says; 0 for a disk without data.
+        actual: u64,
+    },
     /// The header is not the one the marker names.
     #[error("the LUKS2 header is not the one this guest wrote: {0}")]
     Header(#[from] crate::header::HeaderError),
@@ -65,6 +73,9 @@ impl DiskError {
     /// Whether somebody was found to have changed or swapped the disk, as against a disk that cannot be used now.
     #[must_use]
     pub const fn is_refusal(&self) -> bool {
-        matches!(self, Self::NotOurs { .. } | Self::Header(_))
+        matches!(
+            self,
+            Self::NotOurs { .. } | Self::SetBack { .. } | Self::Header(_)
+        )
     }
 }

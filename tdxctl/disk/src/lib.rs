@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod block;
+mod count;
 mod error;
 pub mod header;
 pub mod layout;
@@ -16,5 +17,6 @@ mod open;
 mod programs;
 
 pub use block::by_serial;
+pub use count::Counter;
 pub use error::DiskError;
-pub use open::{DataDisk, May, Opened};
+pub use open::{DataDisk, May, Opened, Opening};

@@ -27,6 +27,35 @@ pub enum Plan {
     Open(Marker),
 }
 
+impl Plan {
+    /// Holds the disk against the generation somebody outside of it knows.
+    ///
+    /// # Errors
+    /// When the disk is older.
+    pub const fn not_older_than(&self, known: u64) -> Result<(), DiskError> {
+        let actual = match self {
+            // G4: a disk that was emptied, or is said to be in its formatting still, was set back as far as it goes.
+            Self::Format { .. } => 0,
+            Self::Open(marker) => marker.generation,
+        };
+        if actual < known {
+            return Err(DiskError::SetBack {
+                expected: known,
+                actual,
+            });
+        }
+        Ok(())
+    }
+}
+
+/// The newest marker of this instance among both.
+pub(crate) fn newest(markers: &[[u8; SECTOR]; 2], key: &MarkerKey) -> Option<Marker> {
+    markers
+        .iter()
+        .filter_map(|sector| key.open(sector))
+        .max_by_key(|marker| marker.sequence)
+}
+
 /// Slot of the marker with this number: they take turns, so the older one stays whole while the newer is written.
 #[must_use]
 pub const fn slot(sequence: u64) -> usize {
@@ -44,11 +73,7 @@ pub fn plan(beginning: &Beginning<'_>, key: &MarkerKey) -> Result<Plan, DiskErro
             actual: beginning.size,
         });
     }
-    let newest = beginning
-        .markers
-        .iter()
-        .filter_map(|sector| key.open(sector))
-        .max_by_key(|marker| marker.sequence);
+    let newest = newest(beginning.markers, key);
     let zero = |bytes: &[u8]| bytes.iter().all(|byte| *byte == 0);
     match newest {
         Some(Marker {

@@ -27,7 +27,7 @@ pub struct Marker {
     pub sequence: u64,
     /// How far the disk is.
     pub state: State,
-    /// Boots that opened it: a disk that was set back has a lower one.
+    /// How often it was counted: at each boot that opened it, and at each lease of an app that has set-backs detected.
     pub generation: u64,
     /// Bytes of the disk when it was formatted.
     pub size: u64,
@@ -47,6 +47,18 @@ impl MarkerKey {
         // 32 bytes are within what HKDF-SHA256 gives.
         let _ = Hkdf::<Sha256>::new(Some(b"kedge/disk/v1"), disk).expand(&info, key.as_mut_slice());
         Self(key)
+    }
+
+    /// The key itself, for the agent that goes on counting. Who has it can make markers and read no data.
+    #[must_use]
+    pub fn expose(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// A key that was handed over.
+    #[must_use]
+    pub fn from_bytes(key: &[u8; 32]) -> Self {
+        Self(Zeroizing::new(*key))
     }
 
     /// The sector of a marker.

@@ -40,10 +40,25 @@ pub enum May {
     Format,
 }
 
+/// How a disk is to be opened.
+#[derive(Debug, Clone, Copy)]
+pub struct Opening {
+    /// What may be done with it.
+    pub may: May,
+    /// Generation it must have at least: what is known of it outside of the disk; 0 when nothing is.
+    pub known: u64,
+}
+
+impl From<May> for Opening {
+    fn from(may: May) -> Self {
+        Self { may, known: 0 }
+    }
+}
+
 /// An open disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Opened {
-    /// Boots that opened it, this one counted.
+    /// As its marker says it from now on.
     pub generation: u64,
     /// It was formatted now.
     pub new: bool,
@@ -53,9 +68,15 @@ impl DataDisk {
     /// Opens and mounts the disk of the instance `markers` and `key` are of.
     ///
     /// # Errors
-    /// When it is not this instance's, its header was changed, it is not what `may` says, or it cannot be used. Nothing on it was
+    /// When it is not this instance's, is older than known, its header was changed, it is not what `may` says, or it cannot be used. Nothing on it was
     /// changed then, unless formatting had begun.
-    pub fn open(&self, markers: &MarkerKey, key: &[u8; 64], may: May) -> Result<Opened, DiskError> {
+    pub fn open(
+        &self,
+        markers: &MarkerKey,
+        key: &[u8; 64],
+        opening: impl Into<Opening>,
+    ) -> Result<Opened, DiskError> {
+        let Opening { may, known } = opening.into();
         self.close()?;
         let disk = Block::open(&self.device)?;
         let size = disk.size()?;
@@ -66,7 +87,9 @@ impl DataDisk {
             blank: size >= LEAST && found.as_flattened().iter().all(|byte| *byte == 0) && blank(&disk, size)?,
             size,
         };
-        let (marker, new) = match plan(&beginning, markers)? {
+        let plan = plan(&beginning, markers)?;
+        plan.not_older_than(known)?;
+        let (marker, new) = match plan {
             Plan::Format { .. } if may == May::Open => return Err(DiskError::Empty),
             Plan::Open(_) if may == May::Format => return Err(DiskError::Formatted),
             Plan::Format { sequence } => (self.format(&disk, markers, key, sequence, beginning.size)?, true),
@@ -204,7 +227,7 @@ fn read_by_mkfs(size: u64) -> impl Iterator<Item = u64> {
         .filter(move |at| at + wipe <= size)
 }
 
-fn write_marker(disk: &Block, key: &MarkerKey, marker: &Marker) -> Result<(), DiskError> {
+pub(crate) fn write_marker(disk: &Block, key: &MarkerKey, marker: &Marker) -> Result<(), DiskError> {
     let [even, odd] = MARKERS;
     let at = if slot(marker.sequence) == 0 { even } else { odd };
     disk.write(at, &key.seal(marker))

@@ -74,9 +74,12 @@ pub struct Storage {
     pub encrypted: bool,
     /// Where it is.
     pub path: PathBuf,
-    /// Boots that opened it, this one counted; where the backend counts them.
+    /// Generation of the disk since this boot opened it; where the backend counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<u64>,
+    /// Serial of the disk whose generation the agent counts on at each lease; none where nothing requires it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counted: Option<String>,
 }
 
 /// A backend of the storage stage.

@@ -32,6 +32,9 @@ pub struct GuestKeys {
     /// Secret of the instance's sealed files, from its disk key; none when the keys are of one boot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance_seal_secret: Option<SecretBytes<32>>,
+    /// Key of the disk's markers, for an app that has set-backs detected: it makes markers and reads no data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_marker_key: Option<SecretBytes<32>>,
 }
 
 impl GuestKeys {
@@ -44,6 +47,7 @@ impl GuestKeys {
         let secret = seal_secret(disk_key, &keys.app_id, &keys.instance_id, keys.key_epoch)?;
         Ok(Self {
             instance_seal_secret: Some(secret),
+            disk_marker_key: None,
             app_id: keys.app_id,
             instance_id: keys.instance_id,
             key_epoch: keys.key_epoch,

@@ -128,6 +128,7 @@ impl Guest {
             vm_config: described.vm_config.clone(),
             instance_seed: described.instance_seed,
             key_epoch: described.key_epoch,
+            disk_generation: described.disk_generation,
         };
         let report_data = evidence_report_data(tag, &challenge.kms_identity, &evidence);
         evidence.quote = blob("quote", td.quote(&report_data)?)?;
@@ -144,6 +145,8 @@ pub struct Described {
     pub instance_seed: Option<InstanceSeed>,
     /// Epoch asked for.
     pub key_epoch: Option<KeyEpoch>,
+    /// Generation of the disk, for a lease that reports it; refused with anything else.
+    pub disk_generation: Option<u64>,
 }
 
 fn blob<const MAX: usize>(what: &'static str, bytes: Vec<u8>) -> Result<Blob<MAX>, RequestError> {

@@ -48,7 +48,8 @@ pub async fn request_lease(
     let (evidence, report_data) =
         guest.running_evidence(td, ReportTag::Lease, &session.challenge, key.public(), &described)?;
     let response: LeaseResponse = session.client.post("lease", "v1/leases", &evidence).await?;
-    let claims = check(&response, &report_data, guest, kms, key.public())?;
+    let generation = described.disk_generation;
+    let claims = check(&response, &report_data, guest, kms, key.public(), generation)?;
     Ok(Lease {
         response,
         claims,
@@ -62,6 +63,7 @@ fn check(
     guest: &Guest,
     kms: &Kms,
     holder: &[u8; 32],
+    generation: Option<u64>,
 ) -> Result<LeaseClaims, RequestError> {
     let pin = &kms.pin;
     let digest = LeaseTranscript::digest(report_data, answer);
@@ -79,6 +81,12 @@ fn check(
         expected: "the claims of one".to_owned(),
         actual: error.to_string(),
     })?;
+    // G4: a number the KMS did not take down is one it does not hold against an older disk.
+    equal_debug(
+        "disk generation of the log entry",
+        &generation,
+        &answer.log.entry.disk_generation,
+    )?;
     check_claims(&claims, answer, guest, kms, holder)?;
     check_decision(&answer.decision, &kms.network)?;
     let head = &answer.decision.head;

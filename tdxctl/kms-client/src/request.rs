@@ -47,6 +47,13 @@ pub struct Released {
     pub guest: Guest,
 }
 
+impl Released {
+    /// Highest generation of the instance's disk that the KMS knows: what it signed, and what the app's owner finds in the log.
+    pub const fn known_generation(&self) -> Option<u64> {
+        self.response.log.entry.disk_generation
+    }
+}
+
 /// Asks the pinned KMS for this TD's keys.
 ///
 /// # Errors
@@ -62,6 +69,7 @@ pub async fn request_keys(options: &RequestOptions, td: &dyn Td) -> Result<Relea
         vm_config: options.vm_config.clone(),
         instance_seed: options.instance_seed,
         key_epoch: options.key_epoch,
+        disk_generation: None,
     };
     let of = options.older.as_ref().unwrap_or(&options.pin);
     keys_of(&options.kms_url, &kms, of, &guest, &described, td).await

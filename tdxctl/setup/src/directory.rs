@@ -61,6 +61,7 @@ impl DirectoryStorage {
             kind: StorageKind::Directory,
             encrypted: false,
             generation: None,
+            counted: None,
             path: self.path.clone(),
         })
     }

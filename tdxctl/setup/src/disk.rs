@@ -1,7 +1,7 @@
 //! The encrypted disk as a backend of the storage stage, for guests in a VM.
 
 use crate::{StageError, StorageRequest};
-use guest_disk::{DataDisk, DiskError, May, by_serial, marker::MarkerKey};
+use guest_disk::{DataDisk, DiskError, May, Opening, by_serial, marker::MarkerKey};
 use guest_files::{Storage, StorageKind};
 use std::path::Path;
 
@@ -19,6 +19,7 @@ pub enum StorageBackend {
 
 const REFUSED: &str =
     "nothing on the disk was changed; give the instance its own disk, or an empty one to begin anew";
+const SET_BACK: &str = "nothing on the disk was changed; attach the instance's newest disk. If the app's owner puts a backup back, the KMS's operator lowers the number: `kms-node generation set --app … --instance … --to N`";
 const UNUSABLE: &str =
     "attach the instance's disk (at least 128 MiB, not smaller than before) and start the VM again";
 
@@ -35,17 +36,25 @@ pub(crate) fn open(
         memory: memory.to_owned(),
     };
     let markers = MarkerKey::new(request.key, &request.app_id, &request.instance_id);
-    let opened = disk.open(&markers, request.key, May::Either).map_err(failed)?;
+    let opening = Opening {
+        may: May::Either,
+        known: request.known_generation.unwrap_or_default(),
+    };
+    let opened = disk.open(&markers, request.key, opening).map_err(failed)?;
     Ok(Storage {
         kind: StorageKind::Luks2,
         encrypted: true,
         path: target.to_owned(),
         generation: Some(opened.generation),
+        counted: request.known_generation.map(|_| serial.to_owned()),
     })
 }
 
 fn failed(error: DiskError) -> StageError {
     let message = crate::error::chain(&error);
+    if matches!(error, DiskError::SetBack { .. }) {
+        return StageError::refused(message, SET_BACK);
+    }
     if error.is_refusal() {
         return StageError::refused(message, REFUSED);
     }

@@ -18,6 +18,8 @@ pub struct BootKeys {
     pub provider: KeyProviderInfo,
     /// How to reach the KMS again.
     pub kms: Option<KmsAccess>,
+    /// Highest generation of the instance's disk that the KMS knows.
+    pub known_generation: Option<u64>,
 }
 
 /// Where keys are to come from.
@@ -51,6 +53,8 @@ pub struct StorageRequest<'a> {
     pub key: &'a [u8; 64],
     /// Keys are fresh: nothing of an earlier boot can be opened, nothing of this one will be.
     pub ephemeral: bool,
+    /// Generation the disk must have at least, where the app has set-backs detected.
+    pub known_generation: Option<u64>,
 }
 
 /// What this machine is, as far as requirements ask.

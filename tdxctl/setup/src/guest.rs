@@ -2,8 +2,9 @@
 
 use crate::{
     BootKeys, DirectoryStorage, Effects, HostDocument, KeyRequest, Machine, Platform, Stage, StageError,
-    StorageBackend, StorageRequest, directory::inside, error::chain, measure,
+    StorageBackend, StorageRequest, directory::inside, error::chain, measure, requirements,
 };
+use guest_disk::marker::MarkerKey;
 use guest_files::{
     FileError, GuestKeys, GuestPaths, HandOver, KeyProviderInfo, KmsAccess, Progress, StageState, Storage,
     read_bounded, write_private,
@@ -108,15 +109,22 @@ impl Guest {
             vm_config: document.vm_config.clone(),
             instance_seed: document.instance_seed,
             key_epoch: None,
+            disk_generation: None,
         };
         let released = self.runtime.block_on(pool.keys(&guest, &described, &*self.td));
         let released = released.map_err(no_keys)?;
         let decision = &released.response.decision;
+        let mut agent = GuestKeys::of(&released.keys)
+            .map_err(|error| StageError::refused(chain(&error), "this is a fault of the guest"))?;
+        if requirements::detects_rollback(document) {
+            let keys = &released.keys;
+            let markers = MarkerKey::new(keys.disk_key.expose(), &keys.app_id, &keys.instance_id);
+            agent.disk_marker_key = Some(SecretBytes::new(Box::new(*markers.expose())));
+        }
         Ok(BootKeys {
             disk: Zeroizing::new(*released.keys.disk_key.expose()),
             env: Some(Zeroizing::new(*released.keys.env_key.expose())),
-            agent: GuestKeys::of(&released.keys)
-                .map_err(|error| StageError::refused(chain(&error), "this is a fault of the guest"))?,
+            agent,
             provider: KeyProviderInfo {
                 name: "kms".to_owned(),
                 id: hex::encode(identity.kms_identity.as_ref()),
@@ -127,6 +135,7 @@ impl Guest {
                 chain_id: decision.chain_id,
                 contract: decision.contract,
             }),
+            known_generation: released.known_generation(),
         })
     }
 
@@ -196,12 +205,14 @@ impl Guest {
                 ca_certificates: secrets.ca_certificates.clone(),
                 gateway_app_id: AppId::ZERO,
                 instance_seal_secret: Some(seal_secret),
+                disk_marker_key: None,
             },
             provider: KeyProviderInfo {
                 name: "local-sgx".to_owned(),
                 id: hex::encode(&keys.provider_id),
             },
             kms: None,
+            known_generation: None,
         })
     }
 
@@ -235,6 +246,7 @@ impl Guest {
                     ca_certificates: String::new(),
                     gateway_app_id: AppId::ZERO,
                     instance_seal_secret: None,
+                    disk_marker_key: None,
                 };
                 self.options.paths.write_keys(&keys).map_err(disk)?;
                 keys
@@ -252,6 +264,7 @@ impl Guest {
                 id: String::new(),
             },
             kms: None,
+            known_generation: None,
         })
     }
 

@@ -1,7 +1,7 @@
 //! What the measured document requires of the machine, before anything is measured or asked. What cannot be met here is refused,
 //! never passed over.
 
-use crate::{HostDocument, Machine, Platform, StageError, keys};
+use crate::{HostDocument, Machine, Platform, StageError, keys, measure};
 use app_manifest::{AppCompose, Requirements, Rollback};
 use guest_files::BootMode;
 use semver::{Version, VersionReq};
@@ -36,7 +36,7 @@ pub(crate) fn each(document: &HostDocument, machine: &Machine) -> Found {
         all.push(("storage", found));
     }
     if let Some(requirements) = &document.manifest.compose().requirements {
-        stated(requirements, machine, &mut all);
+        stated(document, requirements, machine, &mut all);
     }
     promised(document.manifest.compose(), &mut all);
     all
@@ -45,7 +45,7 @@ pub(crate) fn each(document: &HostDocument, machine: &Machine) -> Found {
 type Found = Vec<(&'static str, Result<String, StageError>)>;
 
 /// What stands in `requirements`.
-fn stated(requirements: &Requirements, machine: &Machine, all: &mut Found) {
+fn stated(document: &HostDocument, requirements: &Requirements, machine: &Machine, all: &mut Found) {
     if requirements.platforms.is_some() {
         all.push(("requirements.platforms", platform(requirements, machine)));
     }
@@ -68,17 +68,7 @@ fn stated(requirements: &Requirements, machine: &Machine, all: &mut Found) {
         all.push(("requirements.gpu_policy", found));
     }
     if requirements.rollback == Some(Rollback::Detect) {
-        // G4: the host can set back a folder, and a disk with its generation; only who keeps the number elsewhere would see it.
-        let actual = match machine.encrypted {
-            true => "a disk whose generation is kept on the disk alone",
-            false => "a plain folder",
-        };
-        let found = Err(unmet(
-            "rollback",
-            "a generation that is kept outside of the disk",
-            actual,
-        ));
-        all.push(("requirements.rollback", found));
+        all.push(("requirements.rollback", rollback(document, machine)));
     }
     for (name, asked) in [
         ("requirements.health_check", requirements.health_check),
@@ -130,6 +120,30 @@ fn unbuilt(name: &str, why: &str) -> StageError {
         format!("{name}: expected it not stated, since there is {why} here (check G12); got it stated"),
         ADVICE,
     )
+}
+
+/// Whether the measured document has set-backs of the disk detected.
+pub(crate) fn detects_rollback(document: &HostDocument) -> bool {
+    let requirements = document.manifest.compose().requirements.as_ref();
+    requirements.and_then(|requirements| requirements.rollback) == Some(Rollback::Detect)
+}
+
+fn rollback(document: &HostDocument, machine: &Machine) -> Result<String, StageError> {
+    // G4: the host can set back a folder, and a disk with its generation; only who keeps the number elsewhere sees it.
+    let lacking = if !machine.encrypted {
+        "a plain folder"
+    } else if keys::mode(document) != BootMode::Kms {
+        "a disk, and no KMS"
+    } else if measure::instance_id(document).is_none() {
+        "an app without instance ids, whose disks nobody can tell apart"
+    } else {
+        return Ok("the KMS keeps the disk's generation".to_owned());
+    };
+    Err(unmet(
+        "rollback",
+        "a generation that is kept outside of the disk, by a KMS",
+        lacking,
+    ))
 }
 
 fn platform(requirements: &Requirements, machine: &Machine) -> Result<String, StageError> {

@@ -3,7 +3,7 @@
 //! Both are authenticated under a key derived from the disk key. On a backend that encrypts they say what the disk's own header
 //! says; on a plain folder they are all there is.
 
-use crate::{BootKeys, Effects, HostDocument, StageError, StorageRequest, measure};
+use crate::{BootKeys, Effects, HostDocument, StageError, StorageRequest, measure, requirements};
 use guest_files::{BootMode, Storage, StorageKind};
 use hkdf::Hkdf;
 use kms_types::{AppId, InstanceId};
@@ -23,6 +23,9 @@ pub(crate) fn storage(
         instance_id,
         key: &keys.disk,
         ephemeral: crate::keys::mode(document) == BootMode::None,
+        // What nobody reported yet is 0: the first disk of an instance is taken as it is.
+        known_generation: requirements::detects_rollback(document)
+            .then(|| keys.known_generation.unwrap_or_default()),
     })?;
     let name: &[u8] = match storage.kind {
         StorageKind::Directory => b"directory",

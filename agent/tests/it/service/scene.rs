@@ -93,6 +93,7 @@ impl Prepared {
                 ca_certificates: String::new(),
                 gateway_app_id: AppId::ZERO,
                 instance_seal_secret: None,
+                disk_marker_key: None,
             })
             .unwrap();
         let mode = if kms.is_some() {
@@ -122,6 +123,7 @@ impl Prepared {
                     encrypted: false,
                     path: paths.data().to_owned(),
                     generation: None,
+                    counted: None,
                 },
                 env_version: None,
                 registries: Registries::default(),

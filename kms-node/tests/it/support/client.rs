@@ -107,6 +107,7 @@ impl Client {
             vm_config: "{\"vcpus\":2}".to_owned(),
             instance_seed: seed,
             key_epoch: None,
+            disk_generation: None,
         };
         requote(&mut evidence, &self.identity, td, tag);
         Asking {

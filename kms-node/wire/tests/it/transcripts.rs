@@ -30,6 +30,55 @@ fn report_data_of_evidence_is_the_known_one() {
     }
 }
 
+/// Where evidence names a generation it is under the quote; the same evidence without it is the older format's, byte for byte.
+#[test]
+fn g4_report_data_binds_the_generation_of_the_disk() {
+    let (known, kms) = (
+        known(),
+        example::<ChallengeResponse>("ChallengeResponse").kms_identity,
+    );
+    let mut evidence: Evidence = serde_json::from_value(examples()["Evidence"][2].clone()).unwrap();
+    let data = |evidence: &Evidence| evidence_report_data(ReportTag::Lease, &kms, evidence);
+    let reported = data(&evidence);
+    assert_eq!(
+        reported.to_plain_hex(),
+        known["evidence_report_data_with_disk_generation"]
+            .as_str()
+            .unwrap()
+    );
+    let mut seen = vec![reported];
+    for generation in [0, 1, u64::MAX] {
+        evidence.disk_generation = Some(generation);
+        seen.push(data(&evidence));
+    }
+    evidence.disk_generation = None;
+    let without = data(&evidence);
+    assert_eq!(
+        without.to_plain_hex(),
+        known["evidence_report_data"]["kedge/lease/v1"].as_str().unwrap()
+    );
+    seen.push(without);
+    let different: std::collections::BTreeSet<_> = seen.iter().map(|data| data.to_plain_hex()).collect();
+    assert_eq!(different.len(), 5);
+}
+
+/// A guest believes what its KMS says of the disk: a host that takes the number out of an answer, or changes it, breaks the signature.
+#[test]
+fn g4_signature_covers_the_generation_the_log_knows() {
+    let mut answer: AppKeysResponse = example("AppKeysResponse");
+    let mut digests = std::collections::BTreeSet::new();
+    for known in [None, Some(0), Some(1), Some(u64::MAX)] {
+        answer.log.entry.disk_generation = known;
+        digests.insert(ReleaseTranscript::digest(&kms_types::ReportData::ZERO, &answer));
+    }
+    assert_eq!(digests.len(), 4);
+    answer.log.entry = serde_json::from_value(examples()["LogEntry"][4].clone()).unwrap();
+    assert_eq!(
+        hex::encode(answer.log.to_bytes()),
+        known()["log_position_with_disk_generation"]
+    );
+}
+
 /// Every part of the evidence that the quote must speak for changes the report data.
 #[test]
 fn q7_report_data_binds_every_part() {
@@ -139,7 +188,15 @@ fn encodings_of_decision_log_and_head_are_the_known_ones() {
     let entries: Vec<LogEntry> = serde_json::from_value(examples()["LogEntry"].clone()).unwrap();
     for (n, entry) in entries.iter().enumerate() {
         let leaf = entry.leaf_bytes();
-        assert_eq!(leaf.len(), LogEntry::LEAF_LEN);
+        let more = if entry.disk_generation.is_some() { 8 } else { 0 };
+        assert_eq!(leaf.len(), LogEntry::LEAF_LEN + more);
+        assert_eq!(LogEntry::from_leaf_bytes(&leaf).as_ref(), Some(entry));
+        for cut in 1..=8 {
+            let cut = &leaf[..leaf.len() - cut];
+            let whole = cut.len() == LogEntry::LEAF_LEN;
+            assert_eq!(LogEntry::from_leaf_bytes(cut).is_some(), whole, "{}", cut.len());
+        }
+        assert_eq!(LogEntry::from_leaf_bytes(&[leaf.as_slice(), &[0]].concat()), None);
         assert_eq!(hex::encode(&leaf), known["log_leaves"][n]);
         let hash = Sha256::new().chain_update([0]).chain_update(&leaf).finalize();
         assert_eq!(hex::encode(hash), known["log_leaf_hashes"][n]);

@@ -2,7 +2,7 @@
 //! boots' worth of opening, does to the disk what its host could. Outside of that guest it does nothing.
 
 use guest_disk::{
-    DataDisk, DiskError, May, Opened, by_serial,
+    Counter, DataDisk, DiskError, May, Opened, Opening, by_serial,
     layout::{DATA, HEADER, HEADER_LEN, MARKERS, METADATA},
     marker::MarkerKey,
 };
@@ -35,13 +35,13 @@ fn open_as(markers: &MarkerKey, key: &[u8; 64]) -> Result<Opened, DiskError> {
     open_if(markers, key, May::Either)
 }
 
-fn open_if(markers: &MarkerKey, key: &[u8; 64], may: May) -> Result<Opened, DiskError> {
+fn open_if(markers: &MarkerKey, key: &[u8; 64], opening: impl Into<Opening>) -> Result<Opened, DiskError> {
     let disk = DataDisk {
         device: device(),
         target: TARGET.into(),
         memory: "/run/kedge".into(),
     };
-    disk.open(markers, key, may)
+    disk.open(markers, key, opening)
 }
 
 fn open() -> Result<Opened, DiskError> {
@@ -199,7 +199,58 @@ fn data_block() -> Vec<u8> {
     assert_eq!(fs::read(file("big")).unwrap(), vec![b'a'; BIG]);
     close();
     say("an older disk has a lower generation");
+    counted();
     raw()
+}
+
+fn open_known(known: u64) -> Result<Opened, DiskError> {
+    let may = May::Either;
+    open_if(&markers(&KEY, 2), &KEY, Opening { may, known })
+}
+
+/// An app that has set-backs detected: its disk is counted on while it is mounted and written to, and a state from before a count
+/// stays closed once that count is known outside.
+fn counted() {
+    let opened = open().unwrap();
+    let key = MarkerKey::from_bytes(markers(&KEY, 2).expose());
+    let mut counter = Counter::new(&device(), key, opened.generation).unwrap();
+    store("paid", b"0").unwrap();
+    assert_eq!(counter.count().unwrap(), opened.generation + 1);
+    // What the host copies now is from before the next lease.
+    close();
+    let before = raw();
+    open().unwrap();
+    store("paid", b"1").unwrap();
+    let known = counter.count().unwrap();
+    assert_eq!(known, opened.generation + 3);
+    store("paid", b"2").unwrap();
+    close();
+    let newest = raw();
+    set_back(&before);
+    let refused = open_known(known).unwrap_err();
+    assert!(
+        matches!(refused, DiskError::SetBack { expected, actual } if expected == known && actual == known - 2),
+        "{refused}"
+    );
+    assert!(!Path::new(MAPPING).exists());
+    assert_eq!(differing(&before, &raw()), Vec::<usize>::new());
+    set_back(&newest);
+    // The markers alone from before: they say less than is known.
+    for at in MARKERS {
+        put(at, &before[at as usize..][..512]);
+    }
+    assert!(matches!(open_known(known), Err(DiskError::SetBack { .. })));
+    for at in MARKERS {
+        put(at, &[0; 512]);
+    }
+    let zeroed = open_known(known).unwrap_err();
+    assert!(matches!(zeroed, DiskError::NotOurs { .. }), "{zeroed}");
+    set_back(&newest);
+    let current = open_known(known).unwrap();
+    assert_eq!((current.generation, current.new), (known + 1, false));
+    assert_eq!(fs::read(file("paid")).unwrap(), b"2");
+    close();
+    say("a disk older than known is refused, the newest opens");
 }
 
 fn refuse(what: &str, opened: Result<Opened, DiskError>) {

@@ -1,11 +1,12 @@
 //! What is done with which disk, and that no power cut leads anywhere but to a whole disk or one that holds nothing.
 
-use guest_disk::DiskError;
-use guest_disk::layout::{LEAST, SECTOR};
+use guest_disk::layout::{LEAST, MARKERS, SECTOR};
 use guest_disk::machine::{Beginning, Plan, plan, slot};
 use guest_disk::marker::{Marker, MarkerKey, State};
+use guest_disk::{Counter, DiskError};
 use kms_types::{AppId, InstanceId};
 use proptest::prelude::*;
+use std::os::unix::fs::FileExt;
 
 const SIZE: u64 = 1 << 30;
 
@@ -119,6 +120,118 @@ fn a_power_cut_in_any_write_of_a_first_boot_leads_to_a_format_or_a_whole_disk() 
     // A sector that was lost while the next boot's marker was written leaves the one before it.
     disk.markers[slot(3)] = [0x55; SECTOR];
     assert_eq!(disk.plan(&ours).unwrap(), Plan::Open(marker(2, State::Ready)));
+}
+
+#[test]
+fn g4_a_disk_older_than_known_is_neither_opened_nor_formatted() {
+    let set_back = |plan: Result<Plan, DiskError>, known| match plan.unwrap().not_older_than(known) {
+        Ok(()) => None,
+        Err(DiskError::SetBack { expected, actual }) => Some((expected, actual)),
+        Err(other) => panic!("{other:?}"),
+    };
+    let mut disk = Disk::empty();
+    assert_eq!(
+        set_back(disk.plan(&ours()), 0),
+        None,
+        "the first boot of an instance"
+    );
+    assert_eq!(set_back(disk.plan(&ours()), 1), Some((1, 0)), "an emptied disk");
+    disk.mark(&ours(), &marker(1, State::Formatting));
+    assert_eq!(
+        set_back(disk.plan(&ours()), 7),
+        Some((7, 0)),
+        "back in its formatting"
+    );
+    disk.mark(&ours(), &marker(2, State::Ready));
+    // A power cut between writing and reporting leaves a disk that is ahead.
+    for known in 0..=7 {
+        assert_eq!(set_back(disk.plan(&ours()), known), None);
+    }
+    for known in [8, 100, u64::MAX] {
+        assert_eq!(set_back(disk.plan(&ours()), known), Some((known, 7)));
+    }
+}
+
+#[test]
+fn g4_a_running_disk_is_counted_on_from_its_own_newest_marker_alone() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    file.as_file().set_len(8192).unwrap();
+    let put = |key: &MarkerKey, marker: &Marker| {
+        let at = MARKERS[slot(marker.sequence)];
+        file.as_file().write_all_at(&key.seal(marker), at).unwrap();
+    };
+    let newest = || {
+        let mut sectors = [[0; SECTOR]; 2];
+        for (sector, at) in sectors.iter_mut().zip(MARKERS) {
+            file.as_file().read_exact_at(sector, at).unwrap();
+        }
+        let open = |sector| ours().open(sector).unwrap();
+        sectors
+            .iter()
+            .map(open)
+            .max_by_key(|marker| marker.sequence)
+            .unwrap()
+    };
+    put(&ours(), &marker(4, State::Ready));
+    put(&ours(), &marker(5, State::Ready));
+    let copied = MarkerKey::from_bytes(ours().expose());
+    let mut counter = Counter::new(file.path(), copied, 7).unwrap();
+    for generation in 8..30 {
+        assert_eq!(counter.count().unwrap(), generation);
+        let kept = newest();
+        // Everything but the two numbers stays: the header and the size are of the open disk.
+        let expected = Marker {
+            generation,
+            ..marker(generation - 2, State::Ready)
+        };
+        assert_eq!(kept, expected);
+    }
+    // The host puts the markers back under the running guest, or somebody else's there.
+    put(&ours(), &marker(40, State::Ready));
+    put(&ours(), &marker(41, State::Ready));
+    let error = counter.count().unwrap_err();
+    assert!(
+        matches!(
+            error,
+            DiskError::SetBack {
+                expected: 29,
+                actual: 7
+            }
+        ),
+        "{error:?}"
+    );
+    for state in [State::Formatting, State::Ready] {
+        let other = if state == State::Ready {
+            key(1, 9, 3)
+        } else {
+            ours()
+        };
+        put(&other, &marker(42, state));
+        put(&other, &marker(43, state));
+        assert!(
+            matches!(counter.count(), Err(DiskError::NotOurs { .. })),
+            "{state:?}"
+        );
+    }
+    // An agent that starts again goes on from the disk, and not below the boot it belongs to.
+    put(
+        &ours(),
+        &Marker {
+            generation: 29,
+            ..marker(44, State::Ready)
+        },
+    );
+    put(
+        &ours(),
+        &Marker {
+            generation: 30,
+            ..marker(45, State::Ready)
+        },
+    );
+    let mut again = Counter::new(file.path(), ours(), 7).unwrap();
+    assert_eq!(again.count().unwrap(), 31);
+    let mut newer = Counter::new(file.path(), ours(), 32).unwrap();
+    assert!(matches!(newer.count(), Err(DiskError::SetBack { .. })));
 }
 
 proptest! {

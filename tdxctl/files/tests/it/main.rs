@@ -41,6 +41,7 @@ fn handover() -> HandOver {
             encrypted: false,
             path: "/data".into(),
             generation: None,
+            counted: None,
         },
         env_version: Some(7),
         registries: Registries::default(),
@@ -60,6 +61,7 @@ fn keys() -> GuestKeys {
         ca_certificates: "PEM".to_owned(),
         gateway_app_id: AppId::ZERO,
         instance_seal_secret: Some(SecretBytes::new(Box::new([0xcd; 32]))),
+        disk_marker_key: None,
     }
 }
 
