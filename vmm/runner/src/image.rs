@@ -164,8 +164,10 @@ impl Image {
             }
         }
         let rootfs = self.path(ImageFile::Rootfs)?;
+        // The tree begins behind its header, which has a block of its own.
         let offset = blocks
-            .checked_mul(BLOCK)
+            .checked_add(1)
+            .and_then(|blocks| blocks.checked_mul(BLOCK))
             .filter(|_| hex::decode(hash).is_ok_and(|hash| hash.len() == 32));
         let Some(offset) = offset else {
             return Err(fault(
