@@ -12,7 +12,7 @@ PROGRAMS := --bin authority-bridge --bin kedge --bin kedge-agent --bin kms-node 
 # cargo-nextest when it is there: faster, and one process a test. Plain `cargo test` runs the same tests.
 NEXTEST := $(shell command -v cargo-nextest >/dev/null 2>&1 && echo yes)
 
-.PHONY: help demo image image-production check-production reproducible test test-rust test-contracts test-vectors check production fmt clippy architecture deny advisories docs contracts contracts-check bench bench-scale mutants fuzz clean install-demo install-test
+.PHONY: help demo bench-boot bench-runtimes image image-production check-production reproducible test test-rust test-contracts test-vectors check production fmt clippy architecture deny advisories docs contracts contracts-check bench bench-scale mutants fuzz clean install-demo install-test
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -87,6 +87,14 @@ bench: install-demo ## Figures of docs/benchmarks.md, written to target/bench.js
 
 bench-scale: install-test ## A bridge beside 1,000, 10,000 and 100,000 registered apps
 	cargo bench -p authority-bridge --bench scale
+
+bench-boot: image ## Boots the development image three times on a new and on a used disk: keys, app, memory before the app
+	cargo build --workspace $(PROGRAMS)
+	cargo test --package vm-runner --test it -- --ignored --nocapture measured::figures_of_a_boot
+
+bench-runtimes: install-test ## runc and crun side by side under containerd: time of a start, memory, size in the root
+	cargo build --workspace --bin os-image
+	os/runtimes
 
 mutants: install-test ## Breaks rules of the bridge one at a time; a test must notice each (a quarter of an hour)
 	authority-bridge/tools/mutants

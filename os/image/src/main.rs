@@ -27,7 +27,11 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Chooses packages anew and writes packages.lock.
-    Update,
+    Update {
+        /// Also from a mirror that stands still: a Release file past its time is believed.
+        #[arg(long)]
+        snapshot: bool,
+    },
     /// Fetches every locked package into the cache.
     Fetch,
     /// Unpacks the tools that make and boot an image; prints their folder.
@@ -55,14 +59,17 @@ async fn main() -> Result<()> {
     let mirror = Mirror::of_this_machine(packages.clone())?;
     let read = |name: &str| read(&cli.os.join(name));
     match cli.command {
-        Command::Update => {
+        Command::Update { snapshot } => {
             let wishes: Wishes = toml::from_str(&read("packages.toml")?)?;
             let path = cli.os.join("packages.lock");
             let before = match path.exists() {
                 true => Some(Lock::parse(&self::read(&path)?)?),
                 false => None,
             };
-            let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+            let now = match snapshot {
+                true => None,
+                false => Some(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs()),
+            };
             let lock = mirror.update(&wishes, before.as_ref(), now).await?;
             std::fs::write(path, lock.to_text()?)?;
             println!("{} packages", lock.packages.len());

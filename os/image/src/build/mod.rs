@@ -62,7 +62,7 @@ pub enum BuildError {
     #[error(transparent)]
     Firmware(#[from] firmware::FirmwareError),
     /// A file cannot be read or written.
-    #[error("{path}: {source}")]
+    #[error("{path}")]
     Io {
         /// Which.
         path: PathBuf,

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 #[derive(Debug, thiserror::Error)]
 pub enum RecipeError {
     /// Not TOML of this shape.
-    #[error("expected a recipe of the form of os/image.toml: {0}")]
+    #[error("expected a recipe of the form of os/image.toml")]
     Shape(#[from] toml::de::Error),
     /// A word of the command line that would be read as two, or as one of the build's own.
     #[error("command_line: expected single words that do not begin with kedge., got {0:?}")]

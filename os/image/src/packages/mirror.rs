@@ -109,11 +109,12 @@ impl Mirror {
         Ok(kept)
     }
 
-    /// Chooses every package anew, at `now` (seconds since 1970), in the place of a choice that was made `before`.
+    /// Chooses every package anew, in the place of a choice that was made `before`. `now` is in seconds since 1970; without it a
+    /// Release file may be past its time.
     ///
     /// # Errors
     /// When an index cannot be had or believed, or a set cannot be made.
-    pub async fn update(&self, wishes: &Wishes, before: Option<&Lock>, now: u64) -> Result<Lock> {
+    pub async fn update(&self, wishes: &Wishes, before: Option<&Lock>, now: Option<u64>) -> Result<Lock> {
         let mut archive = Archive::default();
         let mut epoch = 0;
         for suite in &wishes.suites {
@@ -137,7 +138,7 @@ impl Mirror {
     }
 
     /// A suite's date, seconds since 1970, and its list of packages.
-    async fn index(&self, suite: &Suite, now: u64) -> Result<(u64, String)> {
+    async fn index(&self, suite: &Suite, now: Option<u64>) -> Result<(u64, String)> {
         let folder = format!("{}/dists/{}", suite.archive, suite.name);
         let signed = self.get(&format!("{folder}/InRelease"), MAX_RELEASE).await?;
         let release = verified(&signed).with_context(|| format!("{folder}/InRelease"))?;
@@ -183,7 +184,7 @@ impl Mirror {
 
 /// When a suite was released, if this is a Release file of the suite that counts now. Debian's keys sign every suite, and signed each
 /// of its states.
-fn released(release: &Paragraph, suite: &Suite, now: u64) -> Result<u64> {
+fn released(release: &Paragraph, suite: &Suite, now: Option<u64>) -> Result<u64> {
     let names = [release.get("Codename"), release.get("Suite")];
     ensure!(
         names.contains(&Some(suite.name.as_str())),
@@ -192,10 +193,10 @@ fn released(release: &Paragraph, suite: &Suite, now: u64) -> Result<u64> {
         names[0].unwrap_or_default(),
         names[1].unwrap_or_default()
     );
-    if let Some(end) = release.get("Valid-Until") {
+    if let (Some(end), Some(now)) = (release.get("Valid-Until"), now) {
         ensure!(
             date(end)? > now,
-            "expected a Release file that is still valid, got one that ended on {end}: use a mirror that is up to date"
+            "expected a Release file that is still valid, got one that ended on {end}: use a mirror that is up to date, or say --snapshot"
         );
     }
     date(release.need("Date")?)
@@ -312,7 +313,7 @@ mod tests {
         };
         let told = |text: &str| {
             let release = paragraphs(text).unwrap().remove(0);
-            released(&release, &suite, 1_789_200_000).map_err(|error| format!("{error:#}"))
+            released(&release, &suite, Some(1_789_200_000)).map_err(|error| format!("{error:#}"))
         };
         let date = "Date: Sat, 12 Sep 2026 07:55:41 UTC\n";
         let names = "Suite: stable-security\nCodename: trixie-security\n";
@@ -327,6 +328,11 @@ mod tests {
         assert!(ended.contains("still valid"), "{ended}");
         assert!(told(&[names, date, "Valid-Until: soon\n"].concat()).is_err());
         assert!(told(names).unwrap_err().contains("no Date"));
+        // Of a snapshot, named as one.
+        let old = paragraphs(
+            "Codename: trixie-security\nDate: Sat, 12 Sep 2026 07:55:41 UTC\nValid-Until: Sat, 12 Sep 2026 07:55:42 UTC\n",
+        );
+        assert!(released(&old.unwrap().remove(0), &suite, None).is_ok());
     }
 
     #[test]
