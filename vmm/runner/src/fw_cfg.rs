@@ -2,7 +2,7 @@
 //! its fw_cfg files are read over the qtest protocol (QEMU, docs/devel/testing/qtest; docs/specs/fw_cfg). Tables a host invents match none of
 //! these. Answers are bounded in size and time; QEMU is killed in every case.
 
-use crate::{Image, Places, RunnerError, ToolRoot, VmConfig, arguments};
+use crate::{Image, Places, RunnerError, ToolRoot, VmConfig, arguments, tools::MACHINE};
 use std::{
     ffi::OsString,
     fs::File,
@@ -51,6 +51,19 @@ impl FwCfg {
     /// # Errors
     /// When QEMU does not start or does not give it.
     pub fn read(tools: &ToolRoot, image: &Image, config: &VmConfig) -> Result<Self, RunnerError> {
+        Self::read_as(tools, image, config, MACHINE)
+    }
+
+    /// The same of another machine type.
+    ///
+    /// # Errors
+    /// As of [`read`](Self::read).
+    pub fn read_as(
+        tools: &ToolRoot,
+        image: &Image,
+        config: &VmConfig,
+        machine: &str,
+    ) -> Result<Self, RunnerError> {
         let folder = tempfile::tempdir().map_err(RunnerError::io(Path::new("temporary folder")))?;
         let socket = folder.path().join("qtest.sock");
         let listener = UnixListener::bind(&socket).map_err(RunnerError::io(&socket))?;
@@ -68,7 +81,7 @@ impl FwCfg {
             monitor: socket.clone(),
             td: socket.clone(),
         };
-        let mut command = tools.qemu(quiet(arguments(image, config, &places)?, &socket));
+        let mut command = tools.qemu(quiet(arguments(image, config, &places)?, &socket, machine));
         command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -128,7 +141,7 @@ impl FwCfg {
 }
 
 /// The VM's words with nobody at the other ends, its processors stopped, and a place to ask at.
-fn quiet(words: Vec<OsString>, socket: &Path) -> Vec<OsString> {
+fn quiet(words: Vec<OsString>, socket: &Path, machine: &str) -> Vec<OsString> {
     let mut all: Vec<OsString> = Vec::with_capacity(words.len() + 3);
     let mut chardev = false;
     for word in words {
@@ -140,7 +153,10 @@ fn quiet(words: Vec<OsString>, socket: &Path) -> Vec<OsString> {
             Some(id) => all.push(format!("null,{id}").into()),
             // Nothing runs, so no memory is needed: a small machine can measure a large VM.
             None if text.starts_with("memory-backend-ram,") => all.push(format!("{text},reserve=off").into()),
-            None => all.push(word),
+            None => match text.strip_prefix(MACHINE) {
+                Some(switches) => all.push(format!("{machine}{switches}").into()),
+                None => all.push(word),
+            },
         }
         chardev = text == "-chardev";
     }

@@ -34,5 +34,5 @@ pub use image::{Image, ImageFile, MAX_IMAGE_JSON};
 pub use measure::{Bench, LoadedImage};
 pub use progress::MAX_PROGRESS_LINE;
 pub use soft_td::SoftTd;
-pub use tools::{MACHINE, QEMU_SERIES, ToolRoot};
+pub use tools::{MACHINE, OLDER_MACHINES, QEMU_SERIES, ToolRoot};
 pub use vm::{Ended, MAX_HOST_DOCUMENT, Status, Vm, VmEvent};

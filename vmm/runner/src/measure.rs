@@ -78,13 +78,16 @@ impl<'a> Bench<'a> {
     /// # Errors
     /// When the files cannot be booted so, or QEMU does not give the tables.
     pub fn boot(&self, shape: Shape) -> Result<MeasuredBoot, RunnerError> {
-        self.boot_of(&VmConfig {
-            // QEMU makes the tables while the processors stand still, so who would run them does not matter.
-            platform: Platform::SimVm(Accelerator::Tcg),
-            shape,
-            data: None,
-            forwards: Vec::new(),
-        })
+        self.boot_of(&still(shape))
+    }
+
+    /// The same with another machine type of QEMU, which no boot of ours has.
+    ///
+    /// # Errors
+    /// As of [`boot`](Self::boot).
+    pub fn boot_as(&self, shape: Shape, machine: &str) -> Result<MeasuredBoot, RunnerError> {
+        let host = FwCfg::read_as(self.tools, &self.image.image, &still(shape), machine)?;
+        Ok(self.measurer.boot(shape.memory(), &host.digests()?)?)
     }
 
     fn boot_of(&self, config: &VmConfig) -> Result<MeasuredBoot, RunnerError> {
@@ -102,5 +105,15 @@ impl<'a> Bench<'a> {
     #[must_use]
     pub fn firmware(&self) -> &'a [u8] {
         &self.image.firmware
+    }
+}
+
+/// A VM whose processors never run: QEMU makes the tables before, so who would run them does not matter.
+fn still(shape: Shape) -> VmConfig {
+    VmConfig {
+        platform: Platform::SimVm(Accelerator::Tcg),
+        shape,
+        data: None,
+        forwards: Vec::new(),
     }
 }

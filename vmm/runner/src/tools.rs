@@ -11,6 +11,17 @@ use std::{
 
 /// QEMU's machine type; its ACPI tables are part of RTMR0.
 pub const MACHINE: &str = "pc-q35-11.1";
+/// Machine types before it, as the same QEMU still makes them: a boot that was not measured with ours may show one of these.
+pub const OLDER_MACHINES: [&str; 8] = [
+    "pc-q35-11.0",
+    "pc-q35-10.2",
+    "pc-q35-10.1",
+    "pc-q35-10.0",
+    "pc-q35-9.2",
+    "pc-q35-9.1",
+    "pc-q35-9.0",
+    "pc-q35-8.2",
+];
 /// Series of QEMU that images are measured and run with.
 pub const QEMU_SERIES: &str = "11.1.";
 

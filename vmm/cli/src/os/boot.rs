@@ -67,7 +67,12 @@ pub(super) async fn run(state: &Path, asked: Boot, output: &Output) -> Result<()
     let run = tempfile::Builder::new().prefix("kedge-vm-").tempdir()?;
     std::fs::set_permissions(run.path(), std::fs::Permissions::from_mode(0o700))?;
     let (sender, events) = mpsc::channel(WAITING);
-    let on_event = move |event| drop(sender.try_send(event));
+    let on_event = move |event: VmEvent| {
+        // A console nobody reads as fast as it is written takes no report's place.
+        if !matches!(event, VmEvent::Console(_)) || sender.capacity() > WAITING / 2 {
+            drop(sender.try_send(event));
+        }
+    };
     let started = Vm::start(
         &tools,
         &image,

@@ -17,7 +17,7 @@ use guest_files::read_bounded;
 use serde_json::{Value, json};
 use std::path::Path;
 use td_measure::{CcLog, FwCfgDigests, MAX_CCEL, MeasuredBoot, Measurer, Memory, PageOrder, Tdvf, mrtd};
-use vm_runner::{Bench, Image, LoadedImage, Shape};
+use vm_runner::{Bench, Image, LoadedImage, MACHINE, OLDER_MACHINES, Shape};
 
 /// Bytes of a file with a quote: hex, with an event log beside it.
 const MAX_QUOTE_FILE: usize = 4 << 20;
@@ -55,8 +55,16 @@ pub(super) fn run(asked: &Explain, output: &Output) -> Result<()> {
         right: shown.has_shape_of(&first),
         boot: first,
         tried: 1,
+        machine: None,
     };
     if !found.right {
+        output.waiting("older machine types of QEMU");
+        found.machine = OLDER_MACHINES.into_iter().find(|machine| {
+            let boot = bench.boot_as(shape, machine);
+            boot.is_ok_and(|boot| shown.has_shape_of(&boot))
+        });
+    }
+    if !found.right && found.machine.is_none() {
         output.waiting("other shapes");
         search(&bench, &shown, shape, &mut found)?;
     }
@@ -117,6 +125,8 @@ struct Found {
     right: bool,
     boot: MeasuredBoot,
     tried: usize,
+    /// Another machine type of QEMU whose tables these are.
+    machine: Option<&'static str>,
 }
 
 /// Tries shapes near the asked one first; only memory that the TD HOB in a log leaves possible.
@@ -193,6 +203,7 @@ fn report(shown: &Shown, asked: Shape, found: &Found, older: &Older, output: &Ou
             "shape": found.right.then(|| json_of(found.shape)),
             "compared_with": json_of(found.shape),
             "shapes_tried": found.tried,
+            "machine": found.machine,
             "registers": registers.iter().map(Register::json).collect::<Vec<_>>(),
         }));
     } else {
@@ -207,6 +218,11 @@ fn report(shown: &Shown, asked: Shape, found: &Found, older: &Older, output: &Ou
                 "shape   none of {} tried; below, the image on {compared}",
                 found.tried
             )),
+        }
+        if let Some(machine) = found.machine {
+            line(format_args!(
+                "machine DIFFERS: the tables of QEMU's {machine}, not of {MACHINE}"
+            ));
         }
         for register in &registers {
             line(format_args!("{:7} {}", register.name, register.word()));

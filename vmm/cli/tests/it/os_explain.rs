@@ -149,6 +149,21 @@ async fn what_differs_is_named() {
     );
     let differences = said["registers"][1]["differences"].to_string();
     assert!(differences.starts_with("[\"ACPI tables (vCPUs"), "{said}");
+    assert_eq!(said["machine"], Value::Null, "{said}");
+
+    // Another QEMU is told by the machine type its tables are of.
+    let bench = loaded.bench(&guest.tools).unwrap();
+    let shape = Shape::new(1, 512).unwrap();
+    for machine in ["pc-q35-10.0", "pc-q35-9.2"] {
+        let older = bench.boot_as(shape, machine).unwrap();
+        let log = write("machine.ccel", &ccel(&older));
+        let quote = write("machine", &quote(older.registers()));
+        for shown in [["--ccel", &log], ["--quote", &quote]] {
+            let (code, said) = explain(&guest, &shown);
+            assert_eq!((code, &said["machine"]), (Some(3), &machine.into()), "{said}");
+            assert_eq!(said["of_image"], false, "{said}");
+        }
+    }
 
     let mut firmware = mine.registers();
     firmware.mrtd = kms_types::Mrtd::new([7; 48]);
