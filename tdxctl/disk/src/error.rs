@@ -13,10 +13,18 @@ pub enum DiskError {
         /// How many have it.
         found: usize,
     },
-    /// It is smaller than the format needs, or than it was.
+    /// It is smaller than the format needs.
     #[error("the disk has {actual} bytes, expected at least {expected}")]
     Small {
         /// Bytes needed.
+        expected: u64,
+        /// Bytes there are.
+        actual: u64,
+    },
+    /// It is smaller than it was.
+    #[error("the disk became smaller: expected at least {expected} bytes, got {actual} (check G4)")]
+    Shrunk {
+        /// Bytes its marker says.
         expected: u64,
         /// Bytes there are.
         actual: u64,
@@ -75,7 +83,7 @@ impl DiskError {
     pub const fn is_refusal(&self) -> bool {
         matches!(
             self,
-            Self::NotOurs { .. } | Self::SetBack { .. } | Self::Header(_)
+            Self::NotOurs { .. } | Self::Shrunk { .. } | Self::SetBack { .. } | Self::Header(_)
         )
     }
 }

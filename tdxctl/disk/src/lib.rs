@@ -9,6 +9,7 @@
 mod block;
 mod count;
 mod error;
+mod grow;
 pub mod header;
 pub mod layout;
 pub mod machine;

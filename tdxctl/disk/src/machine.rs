@@ -83,7 +83,8 @@ pub fn plan(beginning: &Beginning<'_>, key: &MarkerKey) -> Result<Plan, DiskErro
         }) => Ok(Plan::Format {
             sequence: sequence.saturating_add(1),
         }),
-        Some(marker) if beginning.size < marker.size => Err(DiskError::Small {
+        // G4: a disk that was cut off has lost data; what is left is not taken for all of it.
+        Some(marker) if beginning.size < marker.size => Err(DiskError::Shrunk {
             expected: marker.size,
             actual: beginning.size,
         }),

@@ -15,8 +15,8 @@ use tempfile::NamedTempFile;
 
 const NAME: &str = "kedge-data";
 const WIPE: usize = 1 << 20;
-/// Second block group of an ext4 of 4 KiB blocks: 8 blocks a byte of a bitmap of one block.
-const BACKUP: u64 = 4096 * 8 * 4096;
+/// A block group of an ext4 of 4 KiB blocks: 8 blocks a byte of a bitmap of one block.
+const GROUP: u64 = 4096 * 8 * 4096;
 
 /// A disk and where it is to be seen.
 #[derive(Debug, Clone)]
@@ -62,6 +62,8 @@ pub struct Opened {
     pub generation: u64,
     /// It was formatted now.
     pub new: bool,
+    /// Bytes of the disk its file system was not grown to: it is mounted as it was.
+    pub unused: u64,
 }
 
 impl DataDisk {
@@ -80,40 +82,54 @@ impl DataDisk {
         self.close()?;
         let disk = Block::open(&self.device)?;
         let size = disk.size()?;
+        if size < LEAST {
+            return Err(DiskError::Small {
+                expected: LEAST,
+                actual: size,
+            });
+        }
         let found = [disk.read(MARKERS[0])?, disk.read(MARKERS[1])?];
         let beginning = Beginning {
             markers: &found,
             // A disk with a marker is not read for it: all of this is before the first boot.
-            blank: size >= LEAST && found.as_flattened().iter().all(|byte| *byte == 0) && blank(&disk, size)?,
+            blank: found.as_flattened().iter().all(|byte| *byte == 0) && blank(&disk, size)?,
             size,
         };
         let plan = plan(&beginning, markers)?;
         plan.not_older_than(known)?;
-        let (marker, new) = match plan {
+        let (marker, header) = match plan {
             Plan::Format { .. } if may == May::Open => return Err(DiskError::Empty),
             Plan::Open(_) if may == May::Format => return Err(DiskError::Formatted),
-            Plan::Format { sequence } => (self.format(&disk, markers, key, sequence, beginning.size)?, true),
+            Plan::Format { sequence } => (self.format(&disk, markers, key, sequence, size)?, None),
             Plan::Open(marker) => {
                 let header = disk.read_vec(HEADER, HEADER_LEN)?;
                 self.open_mapping(&disk, &marker, &header, key)?;
-                (marker, false)
+                (marker, Some(header))
             }
         };
+        let new = header.is_none();
         let next = Marker {
             sequence: marker.sequence.saturating_add(1),
             generation: marker.generation.saturating_add(1),
             ..marker
         };
         write_marker(&disk, markers, &next)?;
-        self.mount()?;
+        let grown = match header {
+            Some(header) if size > next.size => self.grow(&disk, markers, &next, &header, key, size)?,
+            _ => {
+                self.mount()?;
+                true
+            }
+        };
         Ok(Opened {
+            unused: if grown { 0 } else { size.saturating_sub(next.size) },
             generation: next.generation,
             new,
         })
     }
 
     /// Takes away what a run of setup that was cut short left open.
-    fn close(&self) -> Result<(), DiskError> {
+    pub(crate) fn close(&self) -> Result<(), DiskError> {
         if !mapping().exists() {
             return Ok(());
         }
@@ -143,7 +159,11 @@ impl DataDisk {
         let copy = self.copy(&vec![0; HEADER_LEN])?;
         programs::format(disk.path(), copy.path(), key)?;
         let bytes = fs::read(copy.path()).map_err(DiskError::io(copy.path()))?;
-        header::check(&bytes)?;
+        // This guest's own program wrote it, in memory: no host had a part in it.
+        header::check(&bytes).map_err(|error| DiskError::Program {
+            program: "cryptsetup",
+            message: format!("it made another header than the template's: {error}"),
+        })?;
         programs::open(disk.path(), copy.path(), key, NAME)?;
         let opened = Block::open(&mapping())?;
         for at in read_by_mkfs(opened.size()?) {
@@ -163,7 +183,7 @@ impl DataDisk {
         Ok(ready)
     }
 
-    fn open_mapping(
+    pub(crate) fn open_mapping(
         &self,
         disk: &Block,
         marker: &Marker,
@@ -193,14 +213,14 @@ impl DataDisk {
         Ok(file)
     }
 
-    fn mount(&self) -> Result<(), DiskError> {
+    pub(crate) fn mount(&self) -> Result<(), DiskError> {
         let flags = MountFlags::NODEV | MountFlags::NOSUID | MountFlags::NOATIME;
         mount(mapping(), &self.target, "ext4", flags, Some(c"errors=remount-ro"))
             .map_err(|error| DiskError::io(&self.target)(error.into()))
     }
 }
 
-fn mapping() -> PathBuf {
+pub(crate) fn mapping() -> PathBuf {
     Path::new("/dev/mapper").join(NAME)
 }
 
@@ -217,14 +237,22 @@ fn blank(disk: &Block, size: u64) -> Result<bool, DiskError> {
     Ok(true)
 }
 
-/// Places mke2fs reads before it wrote them: beginning and end, where other file systems have their signs, and the backup of the
-/// superblock in the second group. Tags of sectors that were never written do not hold, so they are written first; everything else
-/// it writes in whole blocks.
+/// Places mke2fs reads before it wrote them: beginning and end, where other file systems have their signs, and the superblock's
+/// backups, of which it writes less than a block. Tags of sectors that were never written do not hold, so they are written first;
+/// everything else it writes in whole blocks.
 fn read_by_mkfs(size: u64) -> impl Iterator<Item = u64> {
     let wipe = WIPE as u64;
-    [0, BACKUP, size.saturating_sub(wipe) / wipe * wipe]
+    // Groups with a backup ("sparse_super"): the second, and powers of three, five and seven.
+    let powers = [3_u64, 5, 7].into_iter().flat_map(move |base| {
+        std::iter::successors(Some(base), move |power| power.checked_mul(base))
+            .take_while(move |group| *group <= size / GROUP)
+    });
+    [0, 1]
         .into_iter()
-        .filter(move |at| at + wipe <= size)
+        .chain(powers)
+        .filter_map(|group| group.checked_mul(GROUP))
+        .chain([size.saturating_sub(wipe) / wipe * wipe])
+        .filter(move |at| at.saturating_add(wipe) <= size)
 }
 
 pub(crate) fn write_marker(disk: &Block, key: &MarkerKey, marker: &Marker) -> Result<(), DiskError> {

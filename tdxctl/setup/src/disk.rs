@@ -20,8 +20,9 @@ pub enum StorageBackend {
 const REFUSED: &str =
     "nothing on the disk was changed; give the instance its own disk, or an empty one to begin anew";
 const SET_BACK: &str = "nothing on the disk was changed; attach the instance's newest disk. If the app's owner puts a backup back, the KMS's operator lowers the number: `kms-node generation set --app … --instance … --to N`";
+const SHRUNK: &str = "nothing on the disk was changed; give it the size it had";
 const UNUSABLE: &str =
-    "attach the instance's disk (at least 128 MiB, not smaller than before) and start the VM again";
+    "attach the instance's disk (at least 128 MiB) and start the VM again";
 
 /// Opens the disk and mounts it at `target`; `memory` is a folder of this boot.
 pub(crate) fn open(
@@ -41,6 +42,12 @@ pub(crate) fn open(
         known: request.known_generation.unwrap_or_default(),
     };
     let opened = disk.open(&markers, request.key, opening).map_err(failed)?;
+    if opened.unused > 0 {
+        eprintln!(
+            "kedge: {} bytes of the data disk stay unused: its file system could not be grown and is as it was",
+            opened.unused
+        );
+    }
     Ok(Storage {
         kind: StorageKind::Luks2,
         encrypted: true,
@@ -54,6 +61,9 @@ fn failed(error: DiskError) -> StageError {
     let message = crate::error::chain(&error);
     if matches!(error, DiskError::SetBack { .. }) {
         return StageError::refused(message, SET_BACK);
+    }
+    if matches!(error, DiskError::Shrunk { .. }) {
+        return StageError::refused(message, SHRUNK);
     }
     if error.is_refusal() {
         return StageError::refused(message, REFUSED);

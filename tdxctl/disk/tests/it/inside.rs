@@ -4,12 +4,12 @@
 use guest_disk::{
     Counter, DataDisk, DiskError, May, Opened, Opening, by_serial,
     layout::{DATA, HEADER, HEADER_LEN, MARKERS, METADATA},
-    marker::MarkerKey,
+    marker::{Marker, MarkerKey},
 };
 use kms_types::{AppId, InstanceId};
 use std::{
     fs::{self, File, OpenOptions},
-    io::{Read, Write},
+    io::{Read, Seek, SeekFrom, Write},
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -78,6 +78,15 @@ fn raw() -> Vec<u8> {
     bytes
 }
 
+fn raw_at(at: u64) -> [u8; 512] {
+    let mut bytes = [0; 512];
+    File::open(device())
+        .unwrap()
+        .read_exact_at(&mut bytes, at)
+        .unwrap();
+    bytes
+}
+
 fn put(at: u64, bytes: &[u8]) {
     let disk = OpenOptions::new().write(true).open(device()).unwrap();
     disk.write_all_at(bytes, at).unwrap();
@@ -136,8 +145,174 @@ fn inside() {
             cost();
             say("attacks held");
         }
+        "small" => {
+            assert!(open().unwrap().new);
+            store("finished", b"kept").unwrap();
+            store("big", &vec![b'a'; BIG]).unwrap();
+            say("stored");
+            std::thread::park();
+        }
+        "open" => {
+            open().unwrap();
+            panic!("it was open before the power was cut");
+        }
+        "grown" => grown(),
+        "again" => again(),
         other => panic!("no step {other:?}"),
     }
+}
+
+fn size() -> u64 {
+    File::open(device()).unwrap().seek(SeekFrom::End(0)).unwrap()
+}
+
+/// The files of a disk that grew are there, and so is the room.
+fn whole() {
+    assert_eq!(fs::read(file("finished")).unwrap(), b"kept");
+    assert_eq!(fs::read(file("big")).unwrap(), vec![b'a'; BIG]);
+    let room = rustix::fs::statvfs(TARGET).unwrap();
+    let room = room.f_blocks * room.f_frsize;
+    let size = size() - DATA;
+    // The rest is tags, the journals and tables.
+    assert!(room > size / 100 * 80, "{} MiB of {}", room >> 20, size >> 20);
+    say(&format!("room for {} MiB of {}", room >> 20, size >> 20));
+}
+
+/// A disk that was interrupted before its last marker: it grows once more, whatever the host says of dm-integrity's size.
+fn grown() {
+    let markers = MARKERS.map(|at| (at, raw_at(at)));
+    let begun = Instant::now();
+    let opened = open().unwrap();
+    assert_eq!((opened.new, opened.unused), (false, 0), "{opened:?}");
+    say(&format!("open after {} ms", begun.elapsed().as_millis()));
+    whole();
+    close();
+    for (at, sector) in &markers {
+        put(*at, sector);
+    }
+    for provided in [0, 8, u64::from(u32::MAX), u64::MAX] {
+        let right = raw_at(DATA + 16);
+        put(DATA + 16, &provided.to_le_bytes());
+        // Whether it opens is the kernel's to say; what it opens is all there.
+        let opened = open();
+        if opened.is_ok() {
+            whole();
+            close();
+        } else if Path::new(MAPPING).exists() {
+            let _ = rustix::mount::unmount(TARGET, rustix::mount::UnmountFlags::empty());
+            let closed = Command::new("cryptsetup").args(["close", "kedge-data"]).status();
+            assert!(closed.unwrap().success());
+        }
+        say(&format!("provided sectors {provided}: {opened:?}"));
+        put(DATA + 16, &right[..8]);
+        for (at, sector) in &markers {
+            put(*at, sector);
+        }
+    }
+    open().unwrap();
+    whole();
+    // More than the disk had room for before it grew.
+    let mut large = File::create(file("large")).unwrap();
+    for piece in 0_u8..120 {
+        large.write_all(&vec![piece; 1 << 20]).unwrap();
+    }
+    large.sync_all().unwrap();
+    drop(large);
+    close();
+    assert!(!open().unwrap().new);
+    across();
+    close();
+    let at = HEADER + METADATA as u64 + 4200;
+    let byte = raw_at(at)[0];
+    put(at, &[byte ^ 1]);
+    refuse("a header byte of a grown disk", open());
+    put(at, &[byte]);
+    say("grown disk holds");
+}
+
+/// A file on both sides of the old end.
+fn across() {
+    let bytes = fs::read(file("large")).unwrap();
+    assert_eq!(bytes.len(), 120 << 20);
+    for (piece, bytes) in bytes.chunks(1 << 20).enumerate() {
+        assert!(
+            bytes.iter().all(|byte| usize::from(*byte) == piece),
+            "MiB {piece}"
+        );
+    }
+}
+
+/// The newest marker of the closed disk.
+fn newest() -> Marker {
+    let markers = markers(&KEY, 2);
+    let found = MARKERS.into_iter().filter_map(|at| markers.open(&raw_at(at)));
+    found.max_by_key(|marker| marker.sequence).unwrap()
+}
+
+/// Puts a marker there that says another size.
+fn say_size(size: u64) {
+    let newest = newest();
+    let marker = Marker {
+        sequence: newest.sequence + 1,
+        size,
+        ..newest
+    };
+    let at = MARKERS[(marker.sequence % 2) as usize];
+    put(at, &markers(&KEY, 2).seal(&marker));
+}
+
+/// A file system the kernel does not grow, since it noted an error in it, is mounted as it was; it grows once that is mended.
+fn cannot_grow() {
+    let (was, size) = (newest().size, size());
+    say_size(size);
+    open().unwrap();
+    let dm = fs::read_link(MAPPING).unwrap_or_else(|_| "dm-2".into());
+    let dm = dm.file_name().unwrap().to_owned();
+    fs::write(
+        Path::new("/sys/fs/ext4").join(dm).join("trigger_fs_error"),
+        "test",
+    )
+    .unwrap();
+    close();
+    say_size(was);
+    let opened = open().unwrap();
+    assert_eq!(opened.unused, size - was);
+    across();
+    store("finished", b"kept").unwrap();
+    rustix::mount::unmount(TARGET, rustix::mount::UnmountFlags::empty()).unwrap();
+    // Valid, without errors.
+    let mapping = OpenOptions::new().write(true).open(MAPPING).unwrap();
+    mapping.write_all_at(&1_u16.to_le_bytes(), 1024 + 0x3a).unwrap();
+    mapping.sync_all().unwrap();
+    drop(mapping);
+    let closed = Command::new("cryptsetup").args(["close", "kedge-data"]).status();
+    assert!(closed.unwrap().success());
+    assert_eq!(newest().size, was);
+    say("a file system with errors is opened as it was");
+}
+
+/// The disk grew once more; a boot after that finds it as large as its marker says.
+fn again() {
+    cannot_grow();
+    let begun = Instant::now();
+    let first = open().unwrap();
+    say(&format!("open after {} ms", begun.elapsed().as_millis()));
+    whole();
+    across();
+    store("finished", b"kept").unwrap();
+    close();
+    let (marker, size) = (newest(), size());
+    assert_eq!((marker.size, marker.generation), (size, first.generation));
+    let begun = Instant::now();
+    let second = open().unwrap();
+    say(&format!(
+        "as it was: open after {} ms",
+        begun.elapsed().as_millis()
+    ));
+    assert_eq!(second.generation, first.generation + 1);
+    whole();
+    close();
+    say("twice grown disk holds");
 }
 
 /// A disk that is full says so, loses nothing, and has room again.

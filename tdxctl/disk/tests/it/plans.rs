@@ -90,13 +90,13 @@ fn g4_data_without_a_marker_is_not_taken_for_an_empty_disk() {
 }
 
 #[test]
-fn a_disk_that_became_smaller_stays_closed() {
+fn g4_a_disk_that_became_smaller_stays_closed() {
     let mut disk = Disk::empty();
     disk.mark(&ours(), &marker(2, State::Ready));
     disk.size = SIZE - 512;
     assert!(matches!(
         disk.plan(&ours()),
-        Err(DiskError::Small { expected: SIZE, .. })
+        Err(DiskError::Shrunk { expected: SIZE, .. })
     ));
     disk = Disk::empty();
     disk.size = LEAST - 1;

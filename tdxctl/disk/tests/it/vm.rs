@@ -1,6 +1,6 @@
 //! The disk in a VM, under emulation: the kernel, modules and `cryptsetup` of the real image with this test in the place of `tdxctl`
 //! ([`crate::inside`]). The power is cut (QEMU is killed) while the disk is formatted and while a file is written; then the disk
-//! grows, and everything a host could do to it is done.
+//! grows, and everything a host could do to it is done. Then another disk grows twice, and the power is cut in each step of it.
 
 use kms_types::TdConfigId;
 use os_image::{
@@ -55,7 +55,7 @@ for found in /sys/class/block/*/serial; do
     step=$(busybox tr -d '\0' < "/dev/${name##*/}")
 done
 DM_DISABLE_UDEV=1 KEDGE_TEST_DISK=$step tdxctl --exact inside::inside --nocapture --test-threads=1 > /dev/console 2>&1 ||
-    say "GUEST failed"
+    { busybox dmesg | busybox tail -30; say "GUEST failed"; }
 say "GUEST ended"
 busybox poweroff -f
 "#;
@@ -136,6 +136,40 @@ impl Scene {
         bytes
     }
 
+    fn resize(&self, size: u64) {
+        let disk = OpenOptions::new().write(true).open(self.data()).unwrap();
+        disk.set_len(size).unwrap();
+    }
+
+    fn piece(&self, at: u64, length: usize) -> Vec<u8> {
+        let mut bytes = vec![0; length];
+        File::open(self.data())
+            .unwrap()
+            .read_exact_at(&mut bytes, at)
+            .unwrap();
+        bytes
+    }
+
+    /// The power is cut as soon as something is written there.
+    async fn cut_at_write(&self, step: &str, at: u64, length: usize) {
+        let before = self.piece(at, length);
+        let boot = self.boot(step).await;
+        boot.until("write", |_| self.piece(at, length) != before).await;
+        boot.cut_power().await;
+    }
+
+    /// A boot that ends by itself, and what its guest says.
+    async fn ended(&self, step: &str, last: &str) {
+        let begun = Instant::now();
+        let mut boot = self.boot(step).await;
+        boot.until(last, |console| console.contains(last)).await;
+        assert_eq!(boot.vm.wait().await.unwrap(), Ended::PoweredOff);
+        for line in boot.console().lines().filter(|line| line.contains("GUEST")) {
+            println!("{line}");
+        }
+        println!("boot {step}: {:.1} s", begun.elapsed().as_secs_f64());
+    }
+
     async fn boot(&self, step: &str) -> Boot {
         let program = std::env::current_exe()
             .unwrap()
@@ -212,6 +246,28 @@ impl Boot {
     }
 }
 
+/// The power is cut after each step of growing; in the end everything is there, in the whole of a disk that grew twice.
+async fn grow(scene: &Scene) {
+    drop(File::create(scene.data()).unwrap());
+    scene.resize(SIZE);
+    let boot = scene.boot("small").await;
+    boot.until("stored file", |console| console.contains("GUEST stored"))
+        .await;
+    boot.cut_power().await;
+
+    scene.resize(SIZE * 2);
+    // Where dm-integrity's superblock says how large its device is.
+    scene.cut_at_write("open", guest_disk::layout::DATA + 16, 8).await;
+    // The last block, which the kernel looks for.
+    scene.cut_at_write("open", SIZE * 2 - (1 << 20), 1 << 20).await;
+    // Tables of a new group.
+    scene.cut_at_write("open", SIZE + (28 << 20), 32 << 20).await;
+    scene.ended("grown", "GUEST grown disk holds").await;
+
+    scene.resize(SIZE * 3);
+    scene.ended("again", "GUEST twice grown disk holds").await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn g4_power_cuts_and_a_hostile_disk_in_a_vm() {
     let scene = Scene::new().await;
@@ -233,17 +289,7 @@ async fn g4_power_cuts_and_a_hostile_disk_in_a_vm() {
         .await;
     boot.cut_power().await;
 
-    let disk = OpenOptions::new().write(true).open(scene.data()).unwrap();
-    disk.set_len(SIZE + (16 << 20)).unwrap();
-    drop(disk);
-    let mut boot = scene.boot("attack").await;
-    boot.until("end of the attacks", |console| {
-        console.contains("GUEST attacks held")
-    })
-    .await;
-    assert_eq!(boot.vm.wait().await.unwrap(), Ended::PoweredOff);
-    let console = boot.console();
-    for line in console.lines().filter(|line| line.contains("GUEST")) {
-        println!("{line}");
-    }
+    scene.resize(SIZE + (16 << 20));
+    scene.ended("attack", "GUEST attacks held").await;
+    grow(&scene).await;
 }
