@@ -21,8 +21,7 @@ const REFUSED: &str =
     "nothing on the disk was changed; give the instance its own disk, or an empty one to begin anew";
 const SET_BACK: &str = "nothing on the disk was changed; attach the instance's newest disk. If the app's owner puts a backup back, the KMS's operator lowers the number: `kms-node generation set --app … --instance … --to N`";
 const SHRUNK: &str = "nothing on the disk was changed; give it the size it had";
-const UNUSABLE: &str =
-    "attach the instance's disk (at least 128 MiB) and start the VM again";
+const UNUSABLE: &str = "attach the instance's disk (at least 128 MiB) and start the VM again";
 
 /// Opens the disk and mounts it at `target`; `memory` is a folder of this boot.
 pub(crate) fn open(
