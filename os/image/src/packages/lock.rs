@@ -99,8 +99,17 @@ impl Lock {
     /// [`LockError`] with the first entry that cannot be right.
     pub fn parse(text: &str) -> Result<Self, LockError> {
         let lock: Self = toml::from_str(text)?;
+        lock.check()?;
+        Ok(lock)
+    }
+
+    /// Whether every entry can be right.
+    ///
+    /// # Errors
+    /// [`LockError::Entry`] with the first one that cannot.
+    pub fn check(&self) -> Result<(), LockError> {
         let mut seen = BTreeSet::new();
-        for entry in &lock.packages {
+        for entry in &self.packages {
             let refuse = |problem: String| {
                 Err(LockError::Entry {
                     name: entry.name.clone(),
@@ -123,17 +132,16 @@ impl Lock {
                 ));
             }
             let parts = entry.path.split('/').chain(entry.archive.split('/'));
-            if parts
-                .clone()
-                .any(|part| part.is_empty() || part == "." || part == "..")
-            {
+            if parts.clone().any(|part| {
+                part.is_empty() || part == "." || part == ".." || !part.bytes().all(|b| b.is_ascii_graphic())
+            }) {
                 return refuse(format!(
                     "expected a path inside the archive, got {:?}",
                     entry.path
                 ));
             }
         }
-        Ok(lock)
+        Ok(())
     }
 
     /// The text of the file.

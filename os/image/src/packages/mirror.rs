@@ -134,7 +134,9 @@ impl Mirror {
             packages.extend(archive.resolve(set)?);
         }
         packages.sort_by(|a, b| (&a.set, &a.name).cmp(&(&b.set, &b.name)));
-        Ok(Lock { epoch, packages })
+        let lock = Lock { epoch, packages };
+        lock.check()?;
+        Ok(lock)
     }
 
     /// A suite's date, seconds since 1970, and its list of packages.

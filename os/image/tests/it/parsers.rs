@@ -102,6 +102,8 @@ fn an_entry_that_cannot_be_right_is_refused() {
         ("a path inside", entry("one", "../pool/one.deb", 1, HASH)),
         ("a path inside", entry("one", "/pool/one.deb", 1, HASH)),
         ("a path inside", entry("one", "pool/./one.deb", 1, HASH)),
+        ("a path inside", entry("one", "pool/o ne.deb", 1, HASH)),
+        ("a path inside", entry("one", "pool/one\n.deb", 1, HASH)),
         ("a path inside", one.replace("\"debian\"", "\"..\"")),
         ("a path inside", one.replace("\"debian\"", "\"\"")),
     ] {

@@ -7,6 +7,7 @@ pub(crate) const COLLECT: &str = "{ cat /proc/cmdline; grep -H . /proc/sys/kerne
      /proc/sys/fs/suid_dumpable /sys/devices/system/clocksource/clocksource0/current_clocksource /sys/bus/pci/drivers_autoprobe \
      /sys/bus/virtio/drivers_autoprobe /sys/class/misc/hw_random/rng_current; \
      ls /sys/bus/pci/drivers | sed s,^,pci:,; ls /sys/bus/virtio/drivers | sed s,^,virtio:,; ls /sys/module | sed s,^,module:,; sed s,^,protocol:, /proc/net/protocols; \
+     sed s,^,memory:, /proc/meminfo; \
      echo end; } > /data/facts 2>&1";
 
 /// Lines that must be there.

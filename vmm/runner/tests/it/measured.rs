@@ -356,6 +356,32 @@ async fn figures_of_a_boot() {
             println!(
                 "boot {round}, {kind}: keys {keys:.1} s, setup done {setup:.1} s, app answers {answers:.1} s; {memory} in use before it"
             );
+            // With the app, a web server of busybox: who has the memory.
+            let facts = boot.ask("facts").unwrap();
+            let of = |name: &str| {
+                let line = facts.lines().find_map(|line| {
+                    line.strip_prefix("memory:")?
+                        .strip_prefix(name)?
+                        .strip_prefix(":")
+                });
+                let kib: u64 = line.unwrap().split_whitespace().next().unwrap().parse().unwrap();
+                format!("{name} {} MiB", kib / 1024)
+            };
+            let all = [
+                "MemTotal",
+                "MemAvailable",
+                "MemFree",
+                "AnonPages",
+                "Shmem",
+                "Slab",
+                "SUnreclaim",
+                "KernelStack",
+                "PageTables",
+                "VmallocUsed",
+                "Percpu",
+                "Cached", "Unevictable", "Active(file)", "Inactive(file)", "Mlocked", "Buffers", "Mapped", "CmaTotal",
+            ];
+            println!("with the app: {}", all.map(of).join(", "));
             boot.vm.shutdown(DEADLINE).await.unwrap();
         }
     }
