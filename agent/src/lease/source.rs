@@ -58,18 +58,13 @@ pub struct KmsLeases {
 }
 
 impl KmsLeases {
-    /// What a request says, with a new generation that the disk has already.
+    /// What a request says, with the generation the disk has already.
     async fn described(&self) -> Result<Described, LeaseReply> {
         let Some(disk) = &self.disk else {
             return Ok(self.described.clone());
         };
         let disk = Arc::clone(disk);
-        let counted = tokio::task::spawn_blocking(move || {
-            // A panic while counting leaves the number it had: the marker is read anew each time.
-            disk.lock()
-                .unwrap_or_else(|poisoned| poisoned.into_inner())
-                .count()
-        });
+        let counted = tokio::task::spawn_blocking(move || lock(&disk).report());
         // G4: on the disk first. A number the KMS has and the disk has not would lock the instance out of it.
         match counted.await {
             Ok(Ok(generation)) => Ok(Described {
@@ -83,6 +78,11 @@ impl KmsLeases {
             }),
         }
     }
+}
+
+/// A panic while counting leaves what it had: the marker is read anew each time.
+fn lock(disk: &Mutex<Counter>) -> std::sync::MutexGuard<'_, Counter> {
+    disk.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 fn uncounted(error: &DiskError) -> LeaseReply {
@@ -108,10 +108,15 @@ impl LeaseSource for KmsLeases {
                 self.pool.lease(&guest, &described, &*self.td).await
             };
             match asked.await {
-                Ok(lease) => LeaseReply::Granted {
-                    length: lease.length(),
-                    token: lease.response.lease,
-                },
+                Ok(lease) => {
+                    if let Some(disk) = &self.disk {
+                        lock(disk).given();
+                    }
+                    LeaseReply::Granted {
+                        length: lease.length(),
+                        token: lease.response.lease,
+                    }
+                }
                 Err(error @ PoolError::Denied { .. }) => LeaseReply::Denied {
                     reason: chain(&error),
                     advice: error.advice(),

@@ -8,11 +8,16 @@ use crate::{
 use anvil_tests::binaries::own;
 use kms_client::{Lease, PoolError, RetryPolicy};
 use kms_types::{InstanceId, ReportTag};
-use kms_wire::{LogEntries, Problem, ProblemCode, ReleaseKind};
+use kms_wire::{DiskGeneration, DiskMark, LogEntries, Problem, ProblemCode, ReleaseKind};
 use std::process::Command;
 
+fn generation(number: u64) -> DiskGeneration {
+    let mark = DiskMark::new([5; 16]);
+    DiskGeneration { number, mark }
+}
+
 /// A lease whose evidence says this of the disk.
-async fn reporting(running: &mut Running, generation: Option<u64>) -> Result<Lease, Box<Problem>> {
+async fn reporting(running: &mut Running, generation: Option<DiskGeneration>) -> Result<Lease, Box<Problem>> {
     running.described.disk_generation = generation;
     let pool = running.pool(&[], RetryPolicy::ONCE);
     running.lease(&pool).await.map_err(|error| {
@@ -25,7 +30,7 @@ async fn reporting(running: &mut Running, generation: Option<u64>) -> Result<Lea
 }
 
 /// What the next boot of the instance is told, under the KMS's signature.
-async fn told(scene: &Scene) -> Option<u64> {
+async fn told(scene: &Scene) -> Option<DiskGeneration> {
     scene.granted().await.response.log.entry.disk_generation
 }
 
@@ -57,12 +62,18 @@ async fn g4_a_disk_that_was_set_back_gets_no_lease_and_the_next_boot_is_told() {
     assert_eq!(told(&running.scene).await, None, "nobody reported a disk yet");
     let unknown = operator(&running.scene, &["show"]).unwrap();
     assert!(unknown["generation"].is_null(), "{unknown}");
-    for generation in [3, 4, 4, 9] {
-        let lease = reporting(&mut running, Some(generation)).await.unwrap();
-        assert_eq!(lease.response.log.entry.disk_generation, Some(generation));
-        assert_eq!(told(&running.scene).await, Some(generation));
+    for reported in [3, 4, 4, 9].map(generation) {
+        let lease = reporting(&mut running, Some(reported)).await.unwrap();
+        assert_eq!(lease.response.log.entry.disk_generation, Some(reported));
+        assert_eq!(told(&running.scene).await, Some(reported));
     }
-    let problem = reporting(&mut running, Some(8)).await.err().unwrap();
+    // Another copy of the disk, counted on by itself to the same number.
+    let mark = DiskMark::new([6; 16]);
+    let copy = reporting(&mut running, Some(DiskGeneration { number: 9, mark })).await;
+    let problem = copy.err().unwrap();
+    let reason = problem.reason.as_deref().unwrap();
+    assert!(reason.starts_with("disk_of_another_copy: "), "{problem:?}");
+    let problem = reporting(&mut running, Some(generation(8))).await.err().unwrap();
     assert_eq!(
         (problem.code, problem.check.as_deref(), problem.reason.as_deref()),
         (
@@ -72,20 +83,20 @@ async fn g4_a_disk_that_was_set_back_gets_no_lease_and_the_next_boot_is_told() {
         )
     );
     assert_eq!(
-        (problem.expected.as_deref(), problem.actual.as_deref()),
-        (Some("9"), Some("8"))
+        (problem.expected.unwrap(), problem.actual.unwrap()),
+        (generation(9).to_string(), generation(8).to_string())
     );
     // A lease that says nothing of a disk is what it was, and forgets nothing.
     reporting(&mut running, None).await.unwrap();
-    assert_eq!(told(&running.scene).await, Some(9));
+    assert_eq!(told(&running.scene).await, Some(generation(9)));
 
     // The power of the node is cut; its database remembers.
     let node = running.scene.network.nodes().remove(0).kill().unwrap();
     let node = node.run(&running.scene.network).await.unwrap();
     running.scene.network.nodes().push(node);
     running.scene.seen().await;
-    assert_eq!(told(&running.scene).await, Some(9));
-    let problem = reporting(&mut running, Some(8)).await.err().unwrap();
+    assert_eq!(told(&running.scene).await, Some(generation(9)));
+    let problem = reporting(&mut running, Some(generation(8))).await.err().unwrap();
     assert_eq!(problem.code, ProblemCode::Denied);
 
     // The owner finds every number in the log, each refused lease in none.
@@ -108,7 +119,8 @@ async fn g4_a_disk_that_was_set_back_gets_no_lease_and_the_next_boot_is_told() {
         .filter(|held| held.entry.kind == ReleaseKind::Lease)
         .map(|held| held.entry.disk_generation)
         .collect();
-    assert_eq!(leases, [Some(3), Some(4), Some(4), Some(9), None]);
+    let expected = [Some(3), Some(4), Some(4), Some(9), None];
+    assert_eq!(leases, expected.map(|number| number.map(generation)));
 }
 
 #[tokio::test]
@@ -116,7 +128,7 @@ async fn g4_only_the_operator_lowers_the_generation_and_nobody_raises_it() {
     let mut running = Running::new().await;
     let error = operator(&running.scene, &["set", "--to", "1"]).unwrap_err();
     assert!(error.contains("an instance that reported one"), "{error}");
-    reporting(&mut running, Some(9)).await.unwrap();
+    reporting(&mut running, Some(generation(9))).await.unwrap();
     for to in ["9", "10", "18446744073709551615"] {
         let error = operator(&running.scene, &["set", "--to", to]).unwrap_err();
         assert!(error.contains("expected one below 9"), "{error}");
@@ -124,24 +136,42 @@ async fn g4_only_the_operator_lowers_the_generation_and_nobody_raises_it() {
     let lowered = operator(&running.scene, &["set", "--to", "5"]).unwrap();
     assert_eq!(lowered["generation"], 5, "{lowered}");
     // It holds at once, at the node that runs, and below it as before.
-    assert_eq!(told(&running.scene).await, Some(5));
+    let any = |number| {
+        Some(DiskGeneration {
+            number,
+            mark: DiskMark::ZERO,
+        })
+    };
+    assert_eq!(told(&running.scene).await, any(5));
     assert_eq!(
-        reporting(&mut running, Some(4)).await.err().unwrap().code,
+        reporting(&mut running, Some(generation(4)))
+            .await
+            .err()
+            .unwrap()
+            .code,
         ProblemCode::Denied
     );
-    reporting(&mut running, Some(6)).await.unwrap();
-    assert_eq!(told(&running.scene).await, Some(6));
+    reporting(&mut running, Some(generation(6))).await.unwrap();
+    assert_eq!(told(&running.scene).await, Some(generation(6)));
     let empty = operator(&running.scene, &["set", "--to", "0"]).unwrap();
     assert_eq!(empty["generation"], 0);
-    assert_eq!(told(&running.scene).await, Some(0));
+    assert_eq!(told(&running.scene).await, any(0));
 }
 
 #[tokio::test]
 async fn g4_a_generation_outside_of_the_quote_or_of_a_lease_is_refused() {
     let mut running = Running::new().await;
-    reporting(&mut running, Some(9)).await.unwrap();
-    for generation in [0, 1 << 63, u64::MAX] {
-        let problem = reporting(&mut running, Some(generation)).await.err().unwrap();
+    reporting(&mut running, Some(generation(9))).await.unwrap();
+    let unmarked = DiskGeneration {
+        number: 10,
+        mark: DiskMark::ZERO,
+    };
+    for reported in [0, 1 << 63, u64::MAX]
+        .map(generation)
+        .into_iter()
+        .chain([unmarked])
+    {
+        let problem = reporting(&mut running, Some(reported)).await.err().unwrap();
         assert_eq!(problem.code, ProblemCode::Malformed, "{problem:?}");
     }
     let scene = &running.scene;
@@ -152,7 +182,7 @@ async fn g4_a_generation_outside_of_the_quote_or_of_a_lease_is_refused() {
     for number in [Some(1_000_000), Some(1)] {
         let challenge = scene.challenge().await;
         let mut draft = scene.draft_for(ReportTag::Lease, &spec, &td, &challenge);
-        draft.evidence.disk_generation = number;
+        draft.evidence.disk_generation = number.map(generation);
         let problem = scene
             .post::<kms_wire::LeaseResponse>("/v1/leases", &draft.evidence)
             .await
@@ -166,7 +196,7 @@ async fn g4_a_generation_outside_of_the_quote_or_of_a_lease_is_refused() {
     // Before the disk is open nobody knows a number: a release of keys takes none.
     let booting = scene.network.launch(&spec).unwrap();
     let mut draft = scene.draft(&spec, &booting, &scene.challenge().await);
-    draft.evidence.disk_generation = Some(10);
+    draft.evidence.disk_generation = Some(generation(10));
     assert_eq!(refused(scene.send(draft).await).code, ProblemCode::Malformed);
-    assert_eq!(told(scene).await, Some(9));
+    assert_eq!(told(scene).await, Some(generation(9)));
 }

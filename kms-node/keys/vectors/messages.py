@@ -4,7 +4,7 @@ from derivations import sample
 from identities import _event_log, bind
 from primitives import lp, sha256, u32, u64
 
-GENERATION = 0x0102030405060708
+GENERATION = {"number": 0x0102030405060708, "mark": "0x" + sample("disk mark", 16).hex()}
 KINDS = {"app_keys": 1, "lease": 2, "certificate": 3, "kms_keys": 4}
 
 
@@ -202,6 +202,10 @@ def decision_bytes(decision):
     )
 
 
+def generation_bytes(generation):
+    return u64(generation["number"]) + unhex(generation["mark"]) if generation else b""
+
+
 def leaf_bytes(entry):
     return (
         bytes([KINDS[entry["kind"]]])
@@ -210,7 +214,7 @@ def leaf_bytes(entry):
         + u64(entry["block"]["number"])
         + unhex(entry["block"]["hash"])
         + u64(entry["time"])
-        + (u64(entry["disk_generation"]) if "disk_generation" in entry else b"")
+        + generation_bytes(entry.get("disk_generation"))
     )
 
 
@@ -256,7 +260,7 @@ def transcripts():
             position_bytes(lease["log"]),
         ),
     )
-    counted = bind("kedge/lease/v1", *parts, u64(all_messages["Evidence"][2]["disk_generation"]))
+    counted = bind("kedge/lease/v1", *parts, generation_bytes(all_messages["Evidence"][2]["disk_generation"]))
     counted_position = {**keys["log"], "entry": all_messages["LogEntry"][4]}
     head = all_messages["SignedTreeHead"][0]
     return {

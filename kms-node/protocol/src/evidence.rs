@@ -4,7 +4,7 @@
 use crate::{FreshChallenge, Refusal};
 use attestation::{BootClaim, BootPhase, ConfigIdPolicy, VerifiedBoot, VerifiedTd};
 use kms_keys::EpochKeys;
-use kms_types::{BootRecord, ReportData, ReportTag, UnixTime};
+use kms_types::{BootRecord, DiskGeneration, DiskMark, ReportData, ReportTag, UnixTime};
 use kms_wire::{
     CHALLENGE_LEN, Evidence, LogEntry, MAX_EVENT_LOG, MAX_EVENT_NAME, MAX_EVENTS, MAX_VM_CONFIG, ReleaseKind,
     evidence_report_data,
@@ -70,9 +70,14 @@ pub fn check_bounds(evidence: &Evidence, purpose: Purpose) -> Result<(), Refusal
     at_most("event_log bytes", MAX_EVENT_LOG, bytes)
 }
 
-fn check_generation(generation: Option<u64>, purpose: Purpose) -> Result<(), Refusal> {
-    let expected = match (purpose, generation) {
-        (_, None) | (Purpose::Lease, Some(1..=MAX_GENERATION)) => return Ok(()),
+fn check_generation(generation: Option<DiskGeneration>, purpose: Purpose) -> Result<(), Refusal> {
+    let number = generation.map(|generation| generation.number);
+    let marked = generation.is_none_or(|generation| generation.mark != DiskMark::ZERO);
+    let expected = match (purpose, number) {
+        (_, None) => return Ok(()),
+        (Purpose::Lease, Some(1..=MAX_GENERATION)) if marked => return Ok(()),
+        // G4: the mark that stands for any would let every copy of the disk go on from here.
+        (Purpose::Lease, Some(1..=MAX_GENERATION)) => "a mark that is not zero".to_owned(),
         (Purpose::Lease, Some(_)) => format!("1 to {MAX_GENERATION}"),
         // G4: before its disk is open a guest knows no generation, and one that nobody keeps would be taken for kept.
         (Purpose::AppKeys | Purpose::Certificate, Some(_)) => {
@@ -82,7 +87,9 @@ fn check_generation(generation: Option<u64>, purpose: Purpose) -> Result<(), Ref
     Err(Refusal::Malformed {
         what: "disk_generation",
         expected,
-        actual: generation.unwrap_or_default().to_string(),
+        actual: generation
+            .map(|generation| generation.to_string())
+            .unwrap_or_default(),
     })
 }
 
@@ -117,7 +124,7 @@ pub struct VerifiedEvidence {
     report_data: ReportData,
     recipient: [u8; 32],
     challenge: FreshChallenge,
-    disk_generation: Option<u64>,
+    disk_generation: Option<DiskGeneration>,
 }
 
 impl std::fmt::Debug for VerifiedEvidence {

@@ -3,7 +3,7 @@
 use crate::{ChallengeError, EpochError};
 use attestation::AttestationError;
 use kms_keys::KeyError;
-use kms_types::BlockRef;
+use kms_types::{BlockRef, DiskGeneration};
 use kms_wire::{Problem, ProblemCode};
 
 /// A refused request.
@@ -33,15 +33,15 @@ pub enum Refusal {
         /// The block that decided.
         block: BlockRef,
     },
-    /// The instance's disk is older than one it reported before.
+    /// The instance's disk is older than one it reported before, or another copy of it.
     #[error(
-        "disk generation: expected at least {expected}, which this instance reported before, got {actual}; its disk was set back (check G4)"
+        "disk generation: expected {expected}, which this instance reported before, or a higher number, got {actual}; its disk was set back (check G4)"
     )]
     SetBack {
         /// Highest that was reported.
-        expected: u64,
+        expected: DiskGeneration,
         /// What came.
-        actual: u64,
+        actual: DiskGeneration,
     },
     /// No keys of that epoch.
     #[error(transparent)]
@@ -76,7 +76,11 @@ impl Refusal {
                 check: Some("G4".to_owned()),
                 expected: Some(expected.to_string()),
                 actual: Some(actual.to_string()),
-                reason: Some(format!("disk_generation_too_low: {actual} < {expected}")),
+                reason: Some(if actual.number < expected.number {
+                    format!("disk_generation_too_low: {} < {}", actual.number, expected.number)
+                } else {
+                    format!("disk_of_another_copy: {} != {}", actual.mark, expected.mark)
+                }),
                 ..Problem::new(ProblemCode::Denied, self.to_string())
             },
             Self::Epoch(EpochError::BelowMinimum { block, .. }) => denied(
@@ -141,8 +145,14 @@ mod tests {
             now: UnixTime(2),
         };
         let set_back = Refusal::SetBack {
-            expected: 7,
-            actual: 6,
+            expected: DiskGeneration {
+                number: 7,
+                mark: kms_types::DiskMark::new([1; 16]),
+            },
+            actual: DiskGeneration {
+                number: 6,
+                mark: kms_types::DiskMark::new([1; 16]),
+            },
         };
         let cases: [(Refusal, ProblemCode); 9] = [
             (set_back, ProblemCode::Denied),

@@ -4,7 +4,7 @@
 
 use super::LogError;
 use crate::store::{StoreError, bigint, stored, unsigned};
-use kms_types::{AppId, InstanceId};
+use kms_types::{AppId, DiskGeneration, DiskMark, InstanceId};
 use kms_wire::{LogEntry, ReleaseKind};
 use sqlx::{Any, AnyConnection, AssertSqlSafe, Row};
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,12 +32,12 @@ pub(super) async fn settle<'a>(
             // K7: what the guest is told about its disk is what its owner finds in the log.
             (ReleaseKind::AppKeys, _) => entry.disk_generation = highest,
             (_, None) => {}
-            // G4: a guest that was held between its keys and its disk may come with a disk that was newest at the time.
-            (_, Some(actual)) if highest.is_some_and(|highest| actual < highest) => {
-                let expected = highest.unwrap_or_default();
-                return Err(LogError::SetBack { expected, actual });
-            }
+            // G4: a guest that was held between its keys and its disk may come with a disk that was newest at the time; of two copies
+            // that were counted on apart only the first to report goes on.
             (_, Some(actual)) => {
+                if let Some(expected) = highest.filter(|highest| !actual.follows(highest)) {
+                    return Err(LogError::SetBack { expected, actual });
+                }
                 known.insert(key, actual);
                 raised.insert(key);
             }
@@ -45,7 +45,7 @@ pub(super) async fn settle<'a>(
         Ok(entry)
     });
     let settled = settled.collect();
-    let rows: Vec<(Instance, u64)> = raised
+    let rows: Vec<(Instance, DiskGeneration)> = raised
         .into_iter()
         .filter_map(|key| Some((key, *known.get(&key)?)))
         .collect();
@@ -60,14 +60,14 @@ const fn instance(entry: &LogEntry) -> Instance {
 async fn read(
     connection: &mut AnyConnection,
     instances: &[Instance],
-) -> Result<BTreeMap<Instance, u64>, StoreError> {
+) -> Result<BTreeMap<Instance, DiskGeneration>, StoreError> {
     let mut known = BTreeMap::new();
     for chunk in super::writer::chunks(instances) {
         let rows: Vec<String> = (0..chunk.len())
             .map(|row| format!("(${}, ${})", row * 2 + 1, row * 2 + 2))
             .collect();
         let sql = format!(
-            "SELECT app_id, instance_id, generation FROM disk_generations WHERE (app_id, instance_id) IN (VALUES {})",
+            "SELECT app_id, instance_id, generation, mark FROM disk_generations WHERE (app_id, instance_id) IN (VALUES {})",
             rows.join(", ")
         );
         let mut query = sqlx::query::<Any>(AssertSqlSafe(sql));
@@ -77,28 +77,39 @@ async fn read(
         for row in query.fetch_all(&mut *connection).await? {
             let app = stored("an app id", &row.try_get::<String, _>("app_id")?)?;
             let instance = stored("an instance id", &row.try_get::<String, _>("instance_id")?)?;
-            known.insert(
-                (AppId::new(app), InstanceId::new(instance)),
-                unsigned(row.try_get("generation")?)?,
-            );
+            let generation = DiskGeneration {
+                number: unsigned(row.try_get("generation")?)?,
+                mark: DiskMark::new(stored("a disk mark", &row.try_get::<String, _>("mark")?)?),
+            };
+            known.insert((AppId::new(app), InstanceId::new(instance)), generation);
         }
     }
     Ok(known)
 }
 
-async fn raise(connection: &mut AnyConnection, rows: &[(Instance, u64)]) -> Result<(), StoreError> {
+async fn raise(
+    connection: &mut AnyConnection,
+    rows: &[(Instance, DiskGeneration)],
+) -> Result<(), StoreError> {
     for chunk in super::writer::chunks(rows) {
+        let values: Vec<String> = (0..chunk.len())
+            .map(|row| {
+                let [app, instance, generation, mark] = [1, 2, 3, 4].map(|column| row * 4 + column);
+                format!("(${app}, ${instance}, ${generation}, ${mark})")
+            })
+            .collect();
         let sql = format!(
-            "{} ON CONFLICT (app_id, instance_id) DO UPDATE SET generation = excluded.generation \
-             WHERE excluded.generation > disk_generations.generation",
-            super::writer::insert_sql("disk_generations (app_id, instance_id, generation)", chunk.len())
+            "INSERT INTO disk_generations (app_id, instance_id, generation, mark) VALUES {} ON CONFLICT (app_id, instance_id) DO UPDATE SET generation = excluded.generation, mark = excluded.mark \
+             WHERE excluded.generation >= disk_generations.generation",
+            values.join(", ")
         );
         let mut query = sqlx::query::<Any>(AssertSqlSafe(sql));
         for ((app, instance), generation) in chunk {
             query = query
                 .bind(app.to_plain_hex())
                 .bind(instance.to_plain_hex())
-                .bind(bigint(*generation)?);
+                .bind(bigint(generation.number)?)
+                .bind(generation.mark.to_plain_hex());
         }
         query.execute(&mut *connection).await?;
     }

@@ -13,6 +13,7 @@ pub use reader::LogReader;
 pub use writer::{ReleaseLog, TreeSigner};
 
 use crate::store::StoreError;
+use kms_types::DiskGeneration;
 use std::sync::Arc;
 
 /// Why a release is not in the log.
@@ -28,12 +29,12 @@ pub enum LogError {
         limit: usize,
     },
     /// A lease reports an older disk than was reported before.
-    #[error("disk generation: expected at least {expected}, got {actual}")]
+    #[error("disk generation: expected {expected} or a higher number, got {actual}")]
     SetBack {
         /// Highest that was reported.
-        expected: u64,
+        expected: DiskGeneration,
         /// What came.
-        actual: u64,
+        actual: DiskGeneration,
     },
     /// The writer has stopped.
     #[error("release log: the writer has stopped")]

@@ -7,8 +7,8 @@ use super::{
 };
 use crate::store::{Store, StoreError, bigint, stored, unsigned};
 use kms_wire::{
-    AppId, Blob, ConsistencyProof, InclusionProof, IndexedEntry, LogEntries, LogEntry, SignedTreeHead,
-    UnixTime,
+    AppId, Blob, ConsistencyProof, DiskGeneration, InclusionProof, IndexedEntry, LogEntries, LogEntry,
+    SignedTreeHead, UnixTime,
 };
 use sqlx::{Any, AnyConnection, AnyPool, Row, any::AnyRow};
 use std::collections::BTreeMap;
@@ -184,7 +184,7 @@ fn stored_leaf(text: &str) -> Result<Vec<u8>, StoreError> {
     if text.len() == 2 * LogEntry::LEAF_LEN {
         return Ok(stored::<{ LogEntry::LEAF_LEN }>("a leaf", text)?.to_vec());
     }
-    Ok(stored::<{ LogEntry::LEAF_LEN + 8 }>("a leaf", text)?.to_vec())
+    Ok(stored::<{ LogEntry::LEAF_LEN + DiskGeneration::LEN }>("a leaf", text)?.to_vec())
 }
 
 fn read_entry(row: &AnyRow) -> Result<IndexedEntry, StoreError> {

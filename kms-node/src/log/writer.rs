@@ -291,7 +291,7 @@ pub(super) fn chunks<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
 }
 
 /// An insert of `rows` rows of three columns.
-pub(super) fn insert_sql(table: &str, rows: usize) -> String {
+fn insert_sql(table: &str, rows: usize) -> String {
     let values: Vec<String> = (0..rows)
         .map(|row| format!("(${}, ${}, ${})", row * 3 + 1, row * 3 + 2, row * 3 + 3))
         .collect();

@@ -3,7 +3,7 @@
 
 use super::{Store, StoreError, bigint, unsigned};
 use clap::{Args, Subcommand};
-use kms_types::{AppId, InstanceId};
+use kms_types::{AppId, DiskMark, InstanceId};
 use serde::Serialize;
 use sqlx::{Any, Row};
 
@@ -107,9 +107,11 @@ async fn lower(store: &Store, which: &Which, to: u64) -> Result<(), GenerationEr
     let not_lower = GenerationError::NotLower { known, asked: to };
     let Ok(to) = bigint(to) else { return Err(not_lower) };
     let done = sqlx::query::<Any>(
-        "UPDATE disk_generations SET generation = $1 WHERE app_id = $2 AND instance_id = $3 AND generation > $1",
+        "UPDATE disk_generations SET generation = $1, mark = $2 WHERE app_id = $3 AND instance_id = $4 AND generation > $1",
     )
     .bind(to)
+    // Which copy of the backup it is to be is the owner's to say by what he attaches.
+    .bind(DiskMark::ZERO.to_plain_hex())
     .bind(which.app.to_plain_hex())
     .bind(which.instance.to_plain_hex())
     .execute(store.pool())

@@ -9,7 +9,10 @@ use kms_node::{
 use kms_types::{
     AppId, BlockHash, BlockRef, ComposeHash, DeviceId, Fmspc, InstanceId, KeyEpoch, OsImageHash, UnixTime,
 };
-use kms_wire::{EpochIdentity, InclusionProof, LogEntry, ReleaseKind, SignedTreeHead};
+use kms_wire::{
+    DiskGeneration, DiskMark, EpochIdentity, InclusionProof, LogEntry, LogPosition, ReleaseKind,
+    SignedTreeHead,
+};
 use sha2::{Digest, Sha256};
 use sha2_011::Sha256 as NextSha256;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -163,7 +166,7 @@ async fn floors_only_rise(store: Store) {
 }
 
 /// An entry that reports a disk, or asks what is known of one.
-fn of_disk(kind: ReleaseKind, instance: u8, reported: Option<u64>) -> LogEntry {
+fn of_disk(kind: ReleaseKind, instance: u8, reported: Option<DiskGeneration>) -> LogEntry {
     LogEntry {
         kind,
         instance_id: InstanceId::new([instance; 20]),
@@ -172,14 +175,19 @@ fn of_disk(kind: ReleaseKind, instance: u8, reported: Option<u64>) -> LogEntry {
     }
 }
 
-async fn lease_of(log: &ReleaseLog, instance: u8, generation: u64) -> Result<Option<u64>, LogError> {
-    let entry = of_disk(ReleaseKind::Lease, instance, Some(generation));
-    log.append(entry)
-        .await
-        .map(|position| position.entry.disk_generation)
+fn generation(number: u64, mark: u8) -> DiskGeneration {
+    DiskGeneration {
+        number,
+        mark: DiskMark::new([mark; 16]),
+    }
 }
 
-async fn known_to(log: &ReleaseLog, instance: u8) -> Option<u64> {
+async fn lease_of(log: &ReleaseLog, instance: u8, reported: DiskGeneration) -> Result<LogPosition, LogError> {
+    log.append(of_disk(ReleaseKind::Lease, instance, Some(reported)))
+        .await
+}
+
+async fn known_to(log: &ReleaseLog, instance: u8) -> Option<DiskGeneration> {
     let told = log
         .append(of_disk(ReleaseKind::AppKeys, instance, None))
         .await
@@ -196,26 +204,28 @@ async fn generations_hold(open: impl AsyncFn() -> Store) {
     };
     let ((log, writer), (other, _other)) = (start().await, start().await);
     assert_eq!(known_to(&log, 1).await, None);
-    assert_eq!(lease_of(&log, 1, 7).await.unwrap(), Some(7));
+    let seven = generation(7, 1);
+    assert_eq!(
+        lease_of(&log, 1, seven).await.unwrap().entry.disk_generation,
+        Some(seven)
+    );
     assert_eq!(
         (known_to(&log, 1).await, known_to(&other, 1).await),
-        (Some(7), Some(7))
+        (Some(seven), Some(seven))
     );
     assert_eq!(known_to(&log, 2).await, None, "of another instance");
-    // The answer to the first try was lost: the same number again is the same disk.
-    assert_eq!(lease_of(&other, 1, 7).await.unwrap(), Some(7));
-    assert_eq!(lease_of(&other, 1, 9).await.unwrap(), Some(9));
+    // The answer to the first try was lost: the same again is the same disk. Another copy with that number is not.
+    lease_of(&other, 1, seven).await.unwrap();
+    let copy = lease_of(&log, 1, generation(7, 2)).await.unwrap_err();
+    assert!(matches!(copy, LogError::SetBack { .. }), "{copy:?}");
+    let nine = generation(9, 3);
+    lease_of(&other, 1, nine).await.unwrap();
     let reader = LogReader::new(&open().await);
     let before = reader.head().await.unwrap().unwrap().size;
-    let refused = lease_of(&log, 1, 8).await.unwrap_err();
+    let eight = generation(8, 1);
+    let refused = lease_of(&log, 1, eight).await.unwrap_err();
     assert!(
-        matches!(
-            refused,
-            LogError::SetBack {
-                expected: 9,
-                actual: 8
-            }
-        ),
+        matches!(refused, LogError::SetBack { expected, actual } if expected == nine && actual == eight),
         "{refused:?}"
     );
     // A lease that reports nothing changes nothing.
@@ -226,30 +236,35 @@ async fn generations_hold(open: impl AsyncFn() -> Store) {
     // Refused beside others: they go on, each with its own index.
     let mixed = (0..40_u64).map(|number| {
         let (log, instance) = (other.clone(), 10 + u8::try_from(number % 4).unwrap());
-        tokio::spawn(async move { lease_of(&log, instance, 1 + number * 37 % 40).await })
+        let reported = generation(1 + number * 37 % 40, u8::try_from(number).unwrap() + 1);
+        tokio::spawn(async move { lease_of(&log, instance, reported).await })
     });
     for append in mixed.collect::<Vec<_>>() {
         let _ = append.await.unwrap();
     }
     for instance in 10..14 {
         let known = known_to(&log, instance).await.unwrap();
-        assert_eq!(lease_of(&log, instance, known).await.unwrap(), Some(known));
-        lease_of(&log, instance, known - 1).await.unwrap_err();
+        lease_of(&log, instance, known).await.unwrap();
+        let older = DiskGeneration {
+            number: known.number - 1,
+            ..known
+        };
+        lease_of(&log, instance, older).await.unwrap_err();
     }
     drop(log);
     writer.await.unwrap();
     let (log, _writer) = start().await;
-    assert_eq!(known_to(&log, 1).await, Some(9), "after a restart");
-    lease_of(&log, 1, 8).await.unwrap_err();
+    assert_eq!(known_to(&log, 1).await, Some(nine), "after a restart");
+    lease_of(&log, 1, eight).await.unwrap_err();
     // What an owner reads: every number in the leaf that was hashed, and releases that never tell less than was reported before.
-    let mut highest = BTreeMap::new();
+    let mut highest: BTreeMap<InstanceId, DiskGeneration> = BTreeMap::new();
     let entries = reader.entries(0, 256, None).await.unwrap().entries;
     for entry in entries.into_iter().map(|held| held.entry) {
         let known = highest.get(&entry.instance_id).copied();
         match (entry.kind, entry.disk_generation) {
             (ReleaseKind::AppKeys, told) => assert_eq!(told, known),
             (_, Some(reported)) => {
-                assert!(Some(reported) >= known);
+                assert!(known.is_none_or(|known| reported == known || reported.number > known.number));
                 highest.insert(entry.instance_id, reported);
             }
             (_, None) => {}

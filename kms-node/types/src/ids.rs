@@ -57,6 +57,11 @@ fixed_bytes! {
     InstanceSeed, 20
 }
 
+fixed_bytes! {
+    /// Random bytes drawn each time a disk is counted on: two copies of it that were counted apart differ. Zero stands for any.
+    DiskMark, 16
+}
+
 impl ComposeHash {
     /// Hashes the raw bytes of an app-compose.json; the document is never canonicalised.
     pub fn of(document: &[u8]) -> Self {

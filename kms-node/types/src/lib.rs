@@ -8,6 +8,7 @@ mod blob;
 mod boot;
 mod bytes;
 mod chain;
+mod disk;
 mod encode;
 mod event;
 mod ids;
@@ -19,10 +20,11 @@ pub use blob::{Blob, BlobTooLong};
 pub use boot::{BootInfo, BootRecord, TeeType};
 pub use bytes::ParseBytesError;
 pub use chain::{BlockHash, BlockRef, ChainAddress, ChainId, KeyEpoch, ProvenBlock, UnixTime};
+pub use disk::DiskGeneration;
 pub use encode::length_prefixed;
 pub use event::{EventLogEntry, MAX_EVENT_PAYLOAD, RUNTIME_EVENT_TYPE};
 pub use ids::{
-    AppId, AttestationRoot, ComposeHash, DeviceId, Fmspc, HostConfigHash, InstanceId, InstanceSeed,
+    AppId, AttestationRoot, ComposeHash, DeviceId, DiskMark, Fmspc, HostConfigHash, InstanceId, InstanceSeed,
     KeyProviderHash, KmsIdentity, MrAggregated, MrSystem, OsImageHash,
 };
 pub use measure::{MrSeam, Mrtd, OsMeasurement, Rtmr, TdConfigId};

@@ -41,6 +41,6 @@ pub use transcript::{LeaseTranscript, ReleaseTranscript, evidence_report_data};
 
 pub use kms_types::{
     AppId, Blob, BlobTooLong, BlockHash, BlockRef, ChainAddress, ChainId, ComposeHash, DeviceId,
-    EventLogEntry, InstanceId, InstanceSeed, KeyEpoch, KmsIdentity, OsImageHash, ProvenBlock, ReportData,
-    ReportTag, UnixTime,
+    DiskGeneration, DiskMark, EventLogEntry, InstanceId, InstanceSeed, KeyEpoch, KmsIdentity, OsImageHash,
+    ProvenBlock, ReportData, ReportTag, UnixTime,
 };

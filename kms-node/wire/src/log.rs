@@ -1,7 +1,10 @@
 //! The release log (RFC 6962 hashing) as clients see it.
 
 use kms_types::Blob;
-use kms_types::{AppId, BlockRef, ComposeHash, DeviceId, InstanceId, KeyEpoch, OsImageHash, UnixTime};
+use kms_types::{
+    AppId, BlockRef, ComposeHash, DeviceId, DiskGeneration, DiskMark, InstanceId, KeyEpoch, OsImageHash,
+    UnixTime,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -75,17 +78,18 @@ pub struct LogEntry {
     /// Generation of the instance's disk: in a lease the one it reported, in a release of keys the highest the KMS knows. Absent
     /// when none was ever reported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub disk_generation: Option<u64>,
+    #[schema(value_type = Option<Object>)]
+    pub disk_generation: Option<DiskGeneration>,
 }
 
 impl LogEntry {
-    /// Size of the leaf encoding without a disk generation, which takes eight bytes more.
+    /// Size of the leaf encoding without a disk generation, which takes 24 bytes more.
     pub const LEAF_LEN: usize = 1 + 20 + 20 + 32 + 32 + 32 + 4 + 8 + 32 + 8;
 
     /// Leaf bytes (hashed with the 0x00 prefix of RFC 6962): kind ‖ app ‖ instance ‖ compose ‖ OS image ‖ device ‖ u32 epoch ‖ u64 block number ‖ block hash ‖ u64 time
-    /// [‖ u64 disk generation]. The length says whether there is one.
+    /// [‖ u64 disk generation ‖ mark]. The length says whether there is one.
     pub fn leaf_bytes(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(Self::LEAF_LEN + 8);
+        let mut out = Vec::with_capacity(Self::LEAF_LEN + DiskGeneration::LEN);
         out.push(self.kind.code());
         out.extend_from_slice(self.app_id.as_ref());
         out.extend_from_slice(self.instance_id.as_ref());
@@ -97,7 +101,7 @@ impl LogEntry {
         out.extend_from_slice(self.block.hash.as_ref());
         out.extend_from_slice(&self.time.0.to_be_bytes());
         if let Some(generation) = self.disk_generation {
-            out.extend_from_slice(&generation.to_be_bytes());
+            out.extend_from_slice(&generation.to_bytes());
         }
         out
     }
@@ -135,7 +139,10 @@ impl LogEntry {
             disk_generation: None,
         };
         if !from.0.is_empty() {
-            entry.disk_generation = Some(u64::from_be_bytes(from.take()?));
+            entry.disk_generation = Some(DiskGeneration {
+                number: u64::from_be_bytes(from.take()?),
+                mark: DiskMark::new(from.take()?),
+            });
         }
         from.0.is_empty().then_some(entry)
     }

@@ -5,7 +5,8 @@ use crate::{
     log::LogPosition,
 };
 use kms_types::{
-    Blob, BlockHash, ChainAddress, ChainId, EventLogEntry, InstanceSeed, KeyEpoch, ProvenBlock, UnixTime,
+    Blob, BlockHash, ChainAddress, ChainId, DiskGeneration, EventLogEntry, InstanceSeed, KeyEpoch,
+    ProvenBlock, UnixTime,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -60,10 +61,11 @@ pub struct Evidence {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<u32>)]
     pub key_epoch: Option<KeyEpoch>,
-    /// Generation of the instance's disk, from 1 to 2^63 - 1: only in evidence for a lease, of an app that requires
+    /// Generation of the instance's disk, its number from 1 to 2^63 - 1: only in evidence for a lease, of an app that requires
     /// `rollback = "detect"`. A part of the report data when it is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub disk_generation: Option<u64>,
+    #[schema(value_type = Option<Object>)]
+    pub disk_generation: Option<DiskGeneration>,
 }
 
 /// What was decided, about which record, at which blocks.

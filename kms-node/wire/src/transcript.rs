@@ -5,14 +5,14 @@ use kms_types::{KmsIdentity, ReportData, ReportTag, length_prefixed};
 use sha2::{Digest, Sha256};
 
 /// Report data of evidence: tag, then KMS identity, challenge, HPKE key, SHA-256(LP(image proof) ‖ LP(VM configuration))
-/// and, where it has one, the u64 generation of the disk.
+/// and, where it has one, the disk's generation, u64 number ‖ mark.
 pub fn evidence_report_data(tag: ReportTag, kms: &KmsIdentity, evidence: &Evidence) -> ReportData {
     let described: [u8; 32] = Sha256::digest(length_prefixed([
         evidence.image_proof.as_bytes(),
         evidence.vm_config.as_bytes(),
     ]))
     .into();
-    let generation = evidence.disk_generation.map(u64::to_be_bytes);
+    let generation = evidence.disk_generation.map(|generation| generation.to_bytes());
     let mut parts: Vec<&[u8]> = vec![
         kms.as_ref(),
         evidence.challenge.as_bytes(),
@@ -20,7 +20,7 @@ pub fn evidence_report_data(tag: ReportTag, kms: &KmsIdentity, evidence: &Eviden
         &described,
     ];
     // G4: a number outside of the quote would be the host's to choose, and a high one would lock the instance out for good.
-    parts.extend(generation.as_ref().map(<[u8; 8]>::as_slice));
+    parts.extend(generation.as_ref().map(<[u8; 24]>::as_slice));
     ReportData::bind(tag, &parts)
 }
 

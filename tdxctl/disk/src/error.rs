@@ -1,5 +1,6 @@
 //! Why a disk cannot be used. Nothing of it leads to another way of opening it.
 
+use kms_types::DiskGeneration;
 use std::path::{Path, PathBuf};
 
 /// Why the disk stays closed.
@@ -41,13 +42,13 @@ pub enum DiskError {
     /// It is to be formatted, and is this instance's already.
     #[error("expected an empty disk, found this instance's own")]
     Formatted,
-    /// It is an older state of itself.
-    #[error("the disk was set back: expected generation {expected} or higher, got {actual} (check G4)")]
+    /// It is an older state of itself, or another copy.
+    #[error("the disk was set back: expected generation {expected} or a higher one, got {actual} (check G4)")]
     SetBack {
         /// Highest generation that is known.
-        expected: u64,
+        expected: DiskGeneration,
         /// What its marker says; 0 for a disk without data.
-        actual: u64,
+        actual: DiskGeneration,
     },
     /// The header is not the one the marker names.
     #[error("the LUKS2 header is not the one this guest wrote: {0}")]

@@ -20,4 +20,5 @@ mod programs;
 pub use block::by_serial;
 pub use count::Counter;
 pub use error::DiskError;
+pub use machine::Known;
 pub use open::{DataDisk, May, Opened, Opening};

@@ -4,6 +4,7 @@
 use crate::DiskError;
 use crate::layout::{LEAST, SECTOR};
 use crate::marker::{Marker, MarkerKey, State};
+use kms_types::{DiskGeneration, DiskMark};
 
 /// The beginning of a disk.
 pub struct Beginning<'a> {
@@ -27,24 +28,58 @@ pub enum Plan {
     Open(Marker),
 }
 
+/// What somebody outside of the disk knows of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Known {
+    /// Nobody was asked, since nothing requires it.
+    NotAsked,
+    /// Nothing yet.
+    Nothing,
+    /// The highest generation that was reported.
+    Generation(DiskGeneration),
+}
+
+impl Known {
+    /// The marker a boot writes over this one; `fresh` is a mark drawn for it.
+    #[must_use]
+    pub fn next(&self, marker: &Marker, fresh: DiskMark) -> Marker {
+        let reported = match self {
+            Self::NotAsked => true,
+            Self::Nothing => marker.generation == 0,
+            Self::Generation(known) => marker.generation <= known.number,
+        };
+        // G4: counted on without a report, a copy that is only booted would come to the number of the disk that is in use.
+        match reported || marker.mark == DiskMark::ZERO {
+            true => marker.next(fresh),
+            false => Marker {
+                sequence: marker.sequence.saturating_add(1),
+                ..*marker
+            },
+        }
+    }
+}
+
 impl Plan {
     /// Holds the disk against the generation somebody outside of it knows.
     ///
     /// # Errors
     /// When the disk is older.
-    pub const fn not_older_than(&self, known: u64) -> Result<(), DiskError> {
+    pub fn follows(&self, known: Known) -> Result<(), DiskError> {
+        let Known::Generation(expected) = known else {
+            return Ok(());
+        };
         let actual = match self {
             // G4: a disk that was emptied, or is said to be in its formatting still, was set back as far as it goes.
-            Self::Format { .. } => 0,
-            Self::Open(marker) => marker.generation,
+            Self::Format { .. } => DiskGeneration {
+                number: 0,
+                mark: DiskMark::ZERO,
+            },
+            Self::Open(marker) => marker.counted(),
         };
-        if actual < known {
-            return Err(DiskError::SetBack {
-                expected: known,
-                actual,
-            });
+        match actual.follows(&expected) {
+            true => Ok(()),
+            false => Err(DiskError::SetBack { expected, actual }),
         }
-        Ok(())
     }
 }
 

@@ -4,7 +4,7 @@
 use crate::layout::SECTOR;
 use hkdf::Hkdf;
 use hmac::{Hmac, Mac};
-use kms_types::{AppId, InstanceId};
+use kms_types::{AppId, DiskGeneration, DiskMark, InstanceId};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
@@ -33,6 +33,29 @@ pub struct Marker {
     pub size: u64,
     /// SHA-256 of the header's bytes; zeros while formatting.
     pub header: [u8; 32],
+    /// Drawn with the generation; zeros while formatting.
+    pub mark: DiskMark,
+}
+
+impl Marker {
+    /// Number and mark.
+    #[must_use]
+    pub const fn counted(&self) -> DiskGeneration {
+        DiskGeneration {
+            number: self.generation,
+            mark: self.mark,
+        }
+    }
+
+    /// The marker after this one, counted on.
+    pub(crate) fn next(&self, mark: DiskMark) -> Self {
+        Self {
+            sequence: self.sequence.saturating_add(1),
+            generation: self.generation.saturating_add(1),
+            mark,
+            ..*self
+        }
+    }
 }
 
 /// Who can make and check markers: one app's instance with its disk key.
@@ -74,6 +97,7 @@ impl MarkerKey {
         body.extend_from_slice(&marker.generation.to_be_bytes());
         body.extend_from_slice(&marker.size.to_be_bytes());
         body.extend_from_slice(&marker.header);
+        body.extend_from_slice(marker.mark.as_ref());
         body.resize(BODY, 0);
         let tag = self.mac(&body).finalize().into_bytes();
         body.extend_from_slice(&tag);
@@ -102,6 +126,7 @@ impl MarkerKey {
             generation: u64::from_be_bytes(take(&mut rest)?),
             size: u64::from_be_bytes(take(&mut rest)?),
             header: take(&mut rest)?,
+            mark: DiskMark::new(take(&mut rest)?),
         })
     }
 

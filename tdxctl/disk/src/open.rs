@@ -2,9 +2,10 @@
 
 use crate::block::Block;
 use crate::layout::{DATA, HEADER, HEADER_LEN, LEAST, MARKERS};
-use crate::machine::{Beginning, Plan, plan, slot};
+use crate::machine::{Beginning, Known, Plan, plan, slot};
 use crate::marker::{Marker, MarkerKey, State};
 use crate::{DiskError, header, programs};
+use kms_types::DiskMark;
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use sha2::{Digest, Sha256};
@@ -45,13 +46,16 @@ pub enum May {
 pub struct Opening {
     /// What may be done with it.
     pub may: May,
-    /// Generation it must have at least: what is known of it outside of the disk; 0 when nothing is.
-    pub known: u64,
+    /// What its generation is held against.
+    pub known: Known,
 }
 
 impl From<May> for Opening {
     fn from(may: May) -> Self {
-        Self { may, known: 0 }
+        Self {
+            may,
+            known: Known::NotAsked,
+        }
     }
 }
 
@@ -96,7 +100,7 @@ impl DataDisk {
             size,
         };
         let plan = plan(&beginning, markers)?;
-        plan.not_older_than(known)?;
+        plan.follows(known)?;
         let (marker, header) = match plan {
             Plan::Format { .. } if may == May::Open => return Err(DiskError::Empty),
             Plan::Open(_) if may == May::Format => return Err(DiskError::Formatted),
@@ -108,11 +112,7 @@ impl DataDisk {
             }
         };
         let new = header.is_none();
-        let next = Marker {
-            sequence: marker.sequence.saturating_add(1),
-            generation: marker.generation.saturating_add(1),
-            ..marker
-        };
+        let next = known.next(&marker, DiskMark::new(rand::random()));
         write_marker(&disk, markers, &next)?;
         let grown = match header {
             Some(header) if size > next.size => self.grow(&disk, markers, &next, &header, key, size)?,
@@ -154,6 +154,7 @@ impl DataDisk {
             generation: 0,
             size,
             header: [0; 32],
+            mark: DiskMark::ZERO,
         };
         write_marker(disk, markers, &begun)?;
         let copy = self.copy(&vec![0; HEADER_LEN])?;

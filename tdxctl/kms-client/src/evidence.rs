@@ -4,7 +4,8 @@ use crate::RequestError;
 use attestation::{BootEvents, describe};
 use kms_keys::OpeningKey;
 use kms_types::{
-    AppId, Blob, ComposeHash, EventLogEntry, InstanceId, InstanceSeed, KeyEpoch, ReportData, ReportTag,
+    AppId, Blob, ComposeHash, DiskGeneration, EventLogEntry, InstanceId, InstanceSeed, KeyEpoch, ReportData,
+    ReportTag,
 };
 use kms_wire::{ChallengeResponse, Evidence, MAX_VM_CONFIG, evidence_report_data};
 use td_measure::Catalogue;
@@ -146,7 +147,7 @@ pub struct Described {
     /// Epoch asked for.
     pub key_epoch: Option<KeyEpoch>,
     /// Generation of the disk, for a lease that reports it; refused with anything else.
-    pub disk_generation: Option<u64>,
+    pub disk_generation: Option<DiskGeneration>,
 }
 
 fn blob<const MAX: usize>(what: &'static str, bytes: Vec<u8>) -> Result<Blob<MAX>, RequestError> {

@@ -8,7 +8,7 @@ use crate::{
     session::Session,
 };
 use kms_keys::{OpeningKey, verify_jws_es256k, verify_prehash};
-use kms_types::{ReportData, ReportTag};
+use kms_types::{DiskGeneration, ReportData, ReportTag};
 use kms_wire::{LeaseClaims, LeaseResponse, LeaseTranscript, ReleaseKind};
 use reqwest::Url;
 use std::time::Duration;
@@ -63,7 +63,7 @@ fn check(
     guest: &Guest,
     kms: &Kms,
     holder: &[u8; 32],
-    generation: Option<u64>,
+    generation: Option<DiskGeneration>,
 ) -> Result<LeaseClaims, RequestError> {
     let pin = &kms.pin;
     let digest = LeaseTranscript::digest(report_data, answer);

@@ -7,7 +7,7 @@ use crate::{
     session::Session,
 };
 use kms_keys::OpeningKey;
-use kms_types::{InstanceSeed, KeyEpoch};
+use kms_types::{DiskGeneration, InstanceSeed, KeyEpoch};
 use kms_wire::{AppKeys, AppKeysResponse, ChallengeResponse, ReleaseTranscript};
 use reqwest::Url;
 use std::time::Duration;
@@ -49,7 +49,7 @@ pub struct Released {
 
 impl Released {
     /// Highest generation of the instance's disk that the KMS knows: what it signed, and what the app's owner finds in the log.
-    pub const fn known_generation(&self) -> Option<u64> {
+    pub const fn known_generation(&self) -> Option<DiskGeneration> {
         self.response.log.entry.disk_generation
     }
 }

@@ -1,7 +1,7 @@
 //! The encrypted disk as a backend of the storage stage, for guests in a VM.
 
 use crate::{StageError, StorageRequest};
-use guest_disk::{DataDisk, DiskError, May, Opening, by_serial, marker::MarkerKey};
+use guest_disk::{DataDisk, DiskError, Known, May, Opening, by_serial, marker::MarkerKey};
 use guest_files::{Storage, StorageKind};
 use std::path::Path;
 
@@ -38,7 +38,7 @@ pub(crate) fn open(
     let markers = MarkerKey::new(request.key, &request.app_id, &request.instance_id);
     let opening = Opening {
         may: May::Either,
-        known: request.known_generation.unwrap_or_default(),
+        known: request.known,
     };
     let opened = disk.open(&markers, request.key, opening).map_err(failed)?;
     if opened.unused > 0 {
@@ -52,7 +52,7 @@ pub(crate) fn open(
         encrypted: true,
         path: target.to_owned(),
         generation: Some(opened.generation),
-        counted: request.known_generation.map(|_| serial.to_owned()),
+        counted: (request.known != Known::NotAsked).then(|| serial.to_owned()),
     })
 }
 

@@ -2,8 +2,9 @@
 //! have others that stop at every one of these calls.
 
 use crate::{HostDocument, Stage, StageError};
+use guest_disk::Known;
 use guest_files::{GuestKeys, HandOver, KeyProviderInfo, KmsAccess, StageState, Storage};
-use kms_types::{AppId, EventLogEntry, InstanceId, UnixTime};
+use kms_types::{AppId, DiskGeneration, EventLogEntry, InstanceId, UnixTime};
 use zeroize::Zeroizing;
 
 /// The keys of one boot.
@@ -19,7 +20,7 @@ pub struct BootKeys {
     /// How to reach the KMS again.
     pub kms: Option<KmsAccess>,
     /// Highest generation of the instance's disk that the KMS knows.
-    pub known_generation: Option<u64>,
+    pub known_generation: Option<DiskGeneration>,
 }
 
 /// Where keys are to come from.
@@ -53,8 +54,8 @@ pub struct StorageRequest<'a> {
     pub key: &'a [u8; 64],
     /// Keys are fresh: nothing of an earlier boot can be opened, nothing of this one will be.
     pub ephemeral: bool,
-    /// Generation the disk must have at least, where the app has set-backs detected.
-    pub known_generation: Option<u64>,
+    /// What the disk's generation is held against.
+    pub known: Known,
 }
 
 /// What this machine is, as far as requirements ask.

@@ -4,6 +4,7 @@
 //! says; on a plain folder they are all there is.
 
 use crate::{BootKeys, Effects, HostDocument, StageError, StorageRequest, measure, requirements};
+use guest_disk::Known;
 use guest_files::{BootMode, Storage, StorageKind};
 use hkdf::Hkdf;
 use kms_types::{AppId, InstanceId};
@@ -23,9 +24,12 @@ pub(crate) fn storage(
         instance_id,
         key: &keys.disk,
         ephemeral: crate::keys::mode(document) == BootMode::None,
-        // What nobody reported yet is 0: the first disk of an instance is taken as it is.
-        known_generation: requirements::detects_rollback(document)
-            .then(|| keys.known_generation.unwrap_or_default()),
+        known: match (requirements::detects_rollback(document), keys.known_generation) {
+            (false, _) => Known::NotAsked,
+            // The first disk of an instance is taken as it is.
+            (true, None) => Known::Nothing,
+            (true, Some(generation)) => Known::Generation(generation),
+        },
     })?;
     let name: &[u8] = match storage.kind {
         StorageKind::Directory => b"directory",

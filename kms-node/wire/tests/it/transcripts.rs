@@ -3,9 +3,10 @@
 use crate::messages::{example, examples};
 use kms_types::ReportTag;
 use kms_wire::{
-    AppKeysResponse, ChallengeResponse, Evidence, LeaseResponse, LeaseTranscript, LogEntry,
-    ReleaseTranscript, SignedTreeHead, evidence_report_data,
+    AppKeysResponse, ChallengeResponse, DiskGeneration, DiskMark, Evidence, LeaseResponse, LeaseTranscript,
+    LogEntry, ReleaseTranscript, SignedTreeHead, evidence_report_data,
 };
+use proptest::prelude::*;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -30,6 +31,13 @@ fn report_data_of_evidence_is_the_known_one() {
     }
 }
 
+fn generation(number: u64, mark: u8) -> DiskGeneration {
+    DiskGeneration {
+        number,
+        mark: DiskMark::new([mark; 16]),
+    }
+}
+
 /// Where evidence names a generation it is under the quote; the same evidence without it is the older format's, byte for byte.
 #[test]
 fn g4_report_data_binds_the_generation_of_the_disk() {
@@ -47,8 +55,13 @@ fn g4_report_data_binds_the_generation_of_the_disk() {
             .unwrap()
     );
     let mut seen = vec![reported];
-    for generation in [0, 1, u64::MAX] {
-        evidence.disk_generation = Some(generation);
+    for other in [
+        generation(0, 1),
+        generation(1, 1),
+        generation(1, 2),
+        generation(u64::MAX, 1),
+    ] {
+        evidence.disk_generation = Some(other);
         seen.push(data(&evidence));
     }
     evidence.disk_generation = None;
@@ -59,7 +72,7 @@ fn g4_report_data_binds_the_generation_of_the_disk() {
     );
     seen.push(without);
     let different: std::collections::BTreeSet<_> = seen.iter().map(|data| data.to_plain_hex()).collect();
-    assert_eq!(different.len(), 5);
+    assert_eq!(different.len(), 6);
 }
 
 /// A guest believes what its KMS says of the disk: a host that takes the number out of an answer, or changes it, breaks the signature.
@@ -67,11 +80,17 @@ fn g4_report_data_binds_the_generation_of_the_disk() {
 fn g4_signature_covers_the_generation_the_log_knows() {
     let mut answer: AppKeysResponse = example("AppKeysResponse");
     let mut digests = std::collections::BTreeSet::new();
-    for known in [None, Some(0), Some(1), Some(u64::MAX)] {
+    let known_ones = [
+        generation(0, 1),
+        generation(1, 1),
+        generation(1, 2),
+        generation(u64::MAX, 1),
+    ];
+    for known in known_ones.map(Some).into_iter().chain([None]) {
         answer.log.entry.disk_generation = known;
         digests.insert(ReleaseTranscript::digest(&kms_types::ReportData::ZERO, &answer));
     }
-    assert_eq!(digests.len(), 4);
+    assert_eq!(digests.len(), 5);
     answer.log.entry = serde_json::from_value(examples()["LogEntry"][4].clone()).unwrap();
     assert_eq!(
         hex::encode(answer.log.to_bytes()),
@@ -188,10 +207,10 @@ fn encodings_of_decision_log_and_head_are_the_known_ones() {
     let entries: Vec<LogEntry> = serde_json::from_value(examples()["LogEntry"].clone()).unwrap();
     for (n, entry) in entries.iter().enumerate() {
         let leaf = entry.leaf_bytes();
-        let more = if entry.disk_generation.is_some() { 8 } else { 0 };
+        let more = if entry.disk_generation.is_some() { 24 } else { 0 };
         assert_eq!(leaf.len(), LogEntry::LEAF_LEN + more);
         assert_eq!(LogEntry::from_leaf_bytes(&leaf).as_ref(), Some(entry));
-        for cut in 1..=8 {
+        for cut in 1..=24 {
             let cut = &leaf[..leaf.len() - cut];
             let whole = cut.len() == LogEntry::LEAF_LEN;
             assert_eq!(LogEntry::from_leaf_bytes(cut).is_some(), whole, "{}", cut.len());
@@ -207,4 +226,21 @@ fn encodings_of_decision_log_and_head_are_the_known_ones() {
         hex::encode(SignedTreeHead::signed_bytes(head.size, root, head.time)),
         known["tree_head_signed"]
     );
+}
+
+proptest! {
+    /// What the database gives back as a leaf is refused, or every byte of it has its meaning.
+    #[test]
+    fn any_bytes_are_no_leaf_or_exactly_one(
+        mut leaf in prop::collection::vec(any::<u8>(), LogEntry::LEAF_LEN - 9..LogEntry::LEAF_LEN + 34),
+        kind in 0_u8..6,
+    ) {
+        leaf[0] = kind;
+        let read = LogEntry::from_leaf_bytes(&leaf);
+        let whole = [LogEntry::LEAF_LEN, LogEntry::LEAF_LEN + 24].contains(&leaf.len());
+        prop_assert_eq!(read.is_some(), whole && (1..=4).contains(&kind));
+        if let Some(entry) = read {
+            prop_assert_eq!(entry.leaf_bytes(), leaf);
+        }
+    }
 }

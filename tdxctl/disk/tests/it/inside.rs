@@ -2,11 +2,11 @@
 //! boots' worth of opening, does to the disk what its host could. Outside of that guest it does nothing.
 
 use guest_disk::{
-    Counter, DataDisk, DiskError, May, Opened, Opening, by_serial,
+    Counter, DataDisk, DiskError, Known, May, Opened, Opening, by_serial,
     layout::{DATA, HEADER, HEADER_LEN, MARKERS, METADATA},
     marker::{Marker, MarkerKey},
 };
-use kms_types::{AppId, InstanceId};
+use kms_types::{AppId, DiskGeneration, DiskMark, InstanceId};
 use std::{
     fs::{self, File, OpenOptions},
     io::{Read, Seek, SeekFrom, Write},
@@ -378,37 +378,55 @@ fn data_block() -> Vec<u8> {
     raw()
 }
 
-fn open_known(known: u64) -> Result<Opened, DiskError> {
+fn open_known(known: DiskGeneration) -> Result<Opened, DiskError> {
+    let known = Known::Generation(known);
     let may = May::Either;
     open_if(&markers(&KEY, 2), &KEY, Opening { may, known })
 }
 
+fn counter(opened: Opened) -> Counter {
+    let key = MarkerKey::from_bytes(markers(&KEY, 2).expose());
+    Counter::new(&device(), key, opened.generation).unwrap()
+}
+
 /// An app that has set-backs detected: its disk is counted on while it is mounted and written to, and a state from before a count
-/// stays closed once that count is known outside.
+/// stays closed once that count is known outside; so does a copy that was counted on apart.
 fn counted() {
     let opened = open().unwrap();
-    let key = MarkerKey::from_bytes(markers(&KEY, 2).expose());
-    let mut counter = Counter::new(&device(), key, opened.generation).unwrap();
+    let mut counting = counter(opened);
     store("paid", b"0").unwrap();
-    assert_eq!(counter.count().unwrap(), opened.generation + 1);
+    let first = counting.report().unwrap();
+    assert_eq!(first.number, opened.generation);
+    counting.given();
     // What the host copies now is from before the next lease.
     close();
     let before = raw();
-    open().unwrap();
+    let again = open_known(first).unwrap();
+    assert_eq!(again.generation, first.number + 1);
+    let mut counting = counter(again);
+    counting.report().unwrap();
+    counting.given();
     store("paid", b"1").unwrap();
-    let known = counter.count().unwrap();
-    assert_eq!(known, opened.generation + 3);
+    let known = counting.report().unwrap();
+    assert_eq!(known.number, first.number + 2);
     store("paid", b"2").unwrap();
     close();
     let newest = raw();
     set_back(&before);
     let refused = open_known(known).unwrap_err();
     assert!(
-        matches!(refused, DiskError::SetBack { expected, actual } if expected == known && actual == known - 2),
+        matches!(refused, DiskError::SetBack { expected, actual } if expected == known && actual == first),
         "{refused}"
     );
     assert!(!Path::new(MAPPING).exists());
     assert_eq!(differing(&before, &raw()), Vec::<usize>::new());
+    // Booted again and again beside the disk in use, while its own state was the newest known: it comes one further, and no more.
+    for _ in 0..3 {
+        let copy = open_known(first).unwrap();
+        assert_eq!(copy.generation, first.number + 1);
+        close();
+    }
+    assert!(matches!(open_known(known), Err(DiskError::SetBack { .. })));
     set_back(&newest);
     // The markers alone from before: they say less than is known.
     for at in MARKERS {
@@ -421,8 +439,11 @@ fn counted() {
     let zeroed = open_known(known).unwrap_err();
     assert!(matches!(zeroed, DiskError::NotOurs { .. }), "{zeroed}");
     set_back(&newest);
+    let mark = DiskMark::new([0x77; 16]);
+    let other = open_known(DiskGeneration { mark, ..known });
+    assert!(matches!(other, Err(DiskError::SetBack { .. })), "another copy");
     let current = open_known(known).unwrap();
-    assert_eq!((current.generation, current.new), (known + 1, false));
+    assert_eq!((current.generation, current.new), (known.number + 1, false));
     assert_eq!(fs::read(file("paid")).unwrap(), b"2");
     close();
     say("a disk older than known is refused, the newest opens");

@@ -3,12 +3,13 @@
 use guest_disk::layout::{LEAST, MARKERS, SECTOR};
 use guest_disk::machine::{Beginning, Plan, plan, slot};
 use guest_disk::marker::{Marker, MarkerKey, State};
-use guest_disk::{Counter, DiskError};
-use kms_types::{AppId, InstanceId};
+use guest_disk::{Counter, DiskError, Known};
+use kms_types::{AppId, DiskGeneration, DiskMark, InstanceId};
 use proptest::prelude::*;
-use std::os::unix::fs::FileExt;
+use std::{collections::BTreeSet, os::unix::fs::FileExt};
 
 const SIZE: u64 = 1 << 30;
+const MARK: u8 = 4;
 
 fn key(app: u8, instance: u8, disk: u8) -> MarkerKey {
     MarkerKey::new(
@@ -60,6 +61,7 @@ fn marker(sequence: u64, state: State) -> Marker {
         generation: 7,
         size: SIZE,
         header: [9; 32],
+        mark: DiskMark::new([MARK; 16]),
     }
 }
 
@@ -122,34 +124,87 @@ fn a_power_cut_in_any_write_of_a_first_boot_leads_to_a_format_or_a_whole_disk() 
     assert_eq!(disk.plan(&ours).unwrap(), Plan::Open(marker(2, State::Ready)));
 }
 
+fn generation(number: u64, mark: u8) -> DiskGeneration {
+    DiskGeneration {
+        number,
+        mark: DiskMark::new([mark; 16]),
+    }
+}
+
 #[test]
 fn g4_a_disk_older_than_known_is_neither_opened_nor_formatted() {
-    let set_back = |plan: Result<Plan, DiskError>, known| match plan.unwrap().not_older_than(known) {
-        Ok(()) => None,
-        Err(DiskError::SetBack { expected, actual }) => Some((expected, actual)),
-        Err(other) => panic!("{other:?}"),
-    };
+    let set_back =
+        |plan: Result<Plan, DiskError>, known| match plan.unwrap().follows(Known::Generation(known)) {
+            Ok(()) => None,
+            Err(DiskError::SetBack { expected, actual }) => {
+                assert_eq!(expected, known);
+                Some(actual)
+            }
+            Err(other) => panic!("{other:?}"),
+        };
     let mut disk = Disk::empty();
+    for known in [Known::NotAsked, Known::Nothing] {
+        disk.plan(&ours()).unwrap().follows(known).unwrap();
+    }
     assert_eq!(
-        set_back(disk.plan(&ours()), 0),
-        None,
-        "the first boot of an instance"
+        set_back(disk.plan(&ours()), generation(1, 1)),
+        Some(generation(0, 0))
     );
-    assert_eq!(set_back(disk.plan(&ours()), 1), Some((1, 0)), "an emptied disk");
     disk.mark(&ours(), &marker(1, State::Formatting));
     assert_eq!(
-        set_back(disk.plan(&ours()), 7),
-        Some((7, 0)),
-        "back in its formatting"
+        set_back(disk.plan(&ours()), generation(7, 1)),
+        Some(generation(0, 0))
     );
     disk.mark(&ours(), &marker(2, State::Ready));
     // A power cut between writing and reporting leaves a disk that is ahead.
-    for known in 0..=7 {
+    for known in [generation(7, MARK), generation(6, 1), generation(0, 0)] {
         assert_eq!(set_back(disk.plan(&ours()), known), None);
     }
-    for known in [8, 100, u64::MAX] {
-        assert_eq!(set_back(disk.plan(&ours()), known), Some((known, 7)));
+    for known in [generation(8, MARK), generation(u64::MAX, MARK), generation(7, 1)] {
+        assert_eq!(set_back(disk.plan(&ours()), known), Some(generation(7, MARK)));
     }
+    // The operator lowered it: any copy of that age.
+    assert_eq!(set_back(disk.plan(&ours()), generation(7, 0)), None);
+    assert_eq!(set_back(Disk::empty().plan(&ours()), generation(0, 0)), None);
+}
+
+/// A boot counts on only from what was reported. A copy that is booted again and again, and runs no app, must not come to the number of
+/// the disk in use.
+#[test]
+fn g4_a_boot_that_was_not_reported_is_not_counted() {
+    let (ready, fresh) = (marker(9, State::Ready), DiskMark::new([1; 16]));
+    let counted = |known: Known| {
+        let next = known.next(&ready, fresh);
+        assert_eq!(
+            (next.sequence, next.header, next.size),
+            (10, ready.header, ready.size)
+        );
+        next.counted()
+    };
+    for known in [
+        Known::NotAsked,
+        Known::Generation(generation(7, MARK)),
+        Known::Generation(generation(7, 0)),
+    ] {
+        assert_eq!(counted(known), generation(8, 1));
+    }
+    for known in [
+        Known::Nothing,
+        Known::Generation(generation(6, 3)),
+        Known::Generation(generation(0, 0)),
+    ] {
+        assert_eq!(counted(known), generation(7, MARK));
+    }
+    let new = Marker {
+        generation: 0,
+        mark: DiskMark::ZERO,
+        ..ready
+    };
+    assert_eq!(Known::Nothing.next(&new, fresh).counted(), generation(1, 1));
+    assert_eq!(
+        Known::Generation(generation(0, 0)).next(&new, fresh).counted(),
+        generation(1, 1)
+    );
 }
 
 #[test]
@@ -176,28 +231,30 @@ fn g4_a_running_disk_is_counted_on_from_its_own_newest_marker_alone() {
     put(&ours(), &marker(5, State::Ready));
     let copied = MarkerKey::from_bytes(ours().expose());
     let mut counter = Counter::new(file.path(), copied, 7).unwrap();
-    for generation in 8..30 {
-        assert_eq!(counter.count().unwrap(), generation);
-        let kept = newest();
-        // Everything but the two numbers stays: the header and the size are of the open disk.
+    let mut seen = BTreeSet::new();
+    for number in 7..30 {
+        // Asked again after silence or a denial it is the same; only a lease leads on.
+        let reported = counter.report().unwrap();
+        for _ in 0..3 {
+            assert_eq!(counter.report().unwrap(), reported);
+        }
+        assert_eq!(reported.number, number);
+        assert!(seen.insert(reported.mark), "a mark twice");
+        // Everything else stays: the header and the size are of the open disk.
         let expected = Marker {
-            generation,
-            ..marker(generation - 2, State::Ready)
+            generation: number,
+            mark: reported.mark,
+            ..marker(number - 2, State::Ready)
         };
-        assert_eq!(kept, expected);
+        assert_eq!(newest(), expected);
+        counter.given();
     }
     // The host puts the markers back under the running guest, or somebody else's there.
     put(&ours(), &marker(40, State::Ready));
     put(&ours(), &marker(41, State::Ready));
-    let error = counter.count().unwrap_err();
+    let error = counter.report().unwrap_err();
     assert!(
-        matches!(
-            error,
-            DiskError::SetBack {
-                expected: 29,
-                actual: 7
-            }
-        ),
+        matches!(error, DiskError::SetBack { expected, actual } if expected.number == 29 && actual.number == 7),
         "{error:?}"
     );
     for state in [State::Formatting, State::Ready] {
@@ -209,29 +266,22 @@ fn g4_a_running_disk_is_counted_on_from_its_own_newest_marker_alone() {
         put(&other, &marker(42, state));
         put(&other, &marker(43, state));
         assert!(
-            matches!(counter.count(), Err(DiskError::NotOurs { .. })),
+            matches!(counter.report(), Err(DiskError::NotOurs { .. })),
             "{state:?}"
         );
     }
-    // An agent that starts again goes on from the disk, and not below the boot it belongs to.
-    put(
-        &ours(),
-        &Marker {
-            generation: 29,
-            ..marker(44, State::Ready)
-        },
-    );
-    put(
-        &ours(),
-        &Marker {
-            generation: 30,
-            ..marker(45, State::Ready)
-        },
-    );
+    // An agent that starts again reports what the disk has, and nothing below the boot it belongs to.
+    for (sequence, number) in [(44, 29), (45, 30)] {
+        let kept = Marker {
+            generation: number,
+            ..marker(sequence, State::Ready)
+        };
+        put(&ours(), &kept);
+    }
     let mut again = Counter::new(file.path(), ours(), 7).unwrap();
-    assert_eq!(again.count().unwrap(), 31);
-    let mut newer = Counter::new(file.path(), ours(), 32).unwrap();
-    assert!(matches!(newer.count(), Err(DiskError::SetBack { .. })));
+    assert_eq!(again.report().unwrap(), generation(30, MARK));
+    let mut newer = Counter::new(file.path(), ours(), 31).unwrap();
+    assert!(matches!(newer.report(), Err(DiskError::SetBack { .. })));
 }
 
 proptest! {

@@ -8,4 +8,5 @@ mod hardening;
 mod machine;
 mod measured;
 mod refusals;
+mod rollback;
 mod time;

@@ -3,7 +3,7 @@
 //! for all steps: a boot under emulation takes ten seconds.
 
 use crate::guest::{built, built_image, tools};
-use anvil_tests::{Account, Network, NetworkOptions};
+use anvil_tests::{Account, Network, NetworkOptions, NodeOptions};
 use authority_contracts::abi::KmsAuthority;
 use container_lab::{Image as AppImage, Registry, RegistryOptions};
 use kms_types::{AppId, ComposeHash, OsMeasurement, TdConfigId};
@@ -30,15 +30,15 @@ fn hash(word: [u8; 32]) -> alloy::primitives::FixedBytes<32> {
     alloy::primitives::FixedBytes(word)
 }
 
-struct Scene {
-    network: Network,
+pub(crate) struct Scene {
+    pub(crate) network: Network,
     tools: ToolRoot,
     /// The image that is allowed, on the shape that is.
     machine: Machine,
     registry: Registry,
     app_image: String,
     catalogue: Catalogue,
-    folder: TempDir,
+    pub(crate) folder: TempDir,
 }
 
 /// An image on a shape, and what that measures to.
@@ -97,8 +97,8 @@ fn at(bytes: &[u8], text: &str) -> usize {
 }
 
 /// A boot, and what was heard of it.
-struct Boot {
-    vm: Vm,
+pub(crate) struct Boot {
+    pub(crate) vm: Vm,
     heard: Arc<Mutex<String>>,
     port: u16,
     since: Instant,
@@ -106,12 +106,20 @@ struct Boot {
 
 impl Scene {
     async fn new() -> Self {
+        Self::with(NodeOptions::default()).await
+    }
+
+    pub(crate) async fn with(node: NodeOptions) -> Self {
         let tools = tools().await.unwrap();
         let image = Image::open(&built_image()).unwrap();
         image.check().unwrap();
         let machine = Machine::new(&tools, image, shape(2, MEMORY), None);
         let catalogue = Catalogue::from_measurements([machine.measurement]).unwrap();
-        let network = Network::start(NetworkOptions::default()).await.unwrap();
+        let options = NetworkOptions {
+            node: Some(node),
+            ..NetworkOptions::default()
+        };
+        let network = Network::start(options).await.unwrap();
         let allow = KmsAuthority::addOsImageHashCall {
             osImageHash: hash(catalogue.os_image_hash().to_bytes()),
         };
@@ -139,7 +147,7 @@ impl Scene {
     }
 
     /// An app whose page has a line for each time it was started on this disk.
-    fn compose(&self, name: &str) -> Vec<u8> {
+    pub(crate) fn compose(&self, name: &str) -> Vec<u8> {
         let identity = self.network.node().unwrap().kms_identity();
         let compose = format!(
             "services:\n  web:\n    image: {}\n    command: sh -c 'trap \"echo ended >> /data/page; exit\" TERM; echo started >> /data/page; sync; {}; httpd -f -p 80 -h /data & wait'\n    \
@@ -178,7 +186,7 @@ impl Scene {
         serde_json::to_vec(&document).unwrap()
     }
 
-    async fn boot(&self, app: AppId, compose: &[u8], disk: &Path) -> Boot {
+    pub(crate) async fn boot(&self, app: AppId, compose: &[u8], disk: &Path) -> Boot {
         self.boot_on(&self.machine, app, compose, disk).await
     }
 
@@ -238,7 +246,7 @@ impl Boot {
     }
 
     /// The app's page, once it answers.
-    async fn page(&self) -> String {
+    pub(crate) async fn page(&self) -> String {
         loop {
             if let Some(page) = self.ask("page") {
                 return page;
@@ -260,7 +268,7 @@ impl Boot {
     }
 
     /// Waits for its end; gives what it said.
-    async fn ended(mut self) -> (Ended, String) {
+    pub(crate) async fn ended(mut self) -> (Ended, String) {
         let ended = tokio::time::timeout(DEADLINE, self.vm.wait()).await;
         let heard = self.heard.lock().unwrap().clone();
         (
@@ -272,7 +280,7 @@ impl Boot {
     }
 }
 
-fn disk(folder: &Path, name: &str) -> PathBuf {
+pub(crate) fn disk(folder: &Path, name: &str) -> PathBuf {
     let path = folder.join(name);
     fs::File::create(&path).unwrap().set_len(1 << 30).unwrap();
     path
