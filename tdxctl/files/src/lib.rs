@@ -19,4 +19,4 @@ pub use handover::{
 };
 pub use keys::{GuestKeys, MAX_KEYS, seal_secret};
 pub use paths::GuestPaths;
-pub use progress::{Progress, StageState};
+pub use progress::{FailureKind, Progress, StageState};

@@ -20,6 +20,18 @@ pub enum StageState {
     Failed,
 }
 
+/// What kind of reason a stage gave up for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureKind {
+    /// An input is not what it should be.
+    Malformed,
+    /// A check failed, or somebody who was asked said no.
+    Refused,
+    /// Somebody or something could not be asked: a TD, a KMS, a disk. Trying again may help.
+    CouldNotAsk,
+}
+
 /// One report of a stage.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -30,6 +42,9 @@ pub struct Progress {
     pub state: StageState,
     /// What it does, or why it gave up.
     pub message: String,
+    /// What kind of reason; there if it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<FailureKind>,
     /// What to do about it; empty unless it failed.
     #[serde(default)]
     pub advice: String,

@@ -1,10 +1,10 @@
 //! The stages in their order. Each gets what the ones before it proved, and reports before and after.
 
 use crate::{
-    Effects, FailureKind, HostDocument, SetupError, StageError, env, handover, keys, measure, requirements,
-    storage,
+    Effects, FailureKind, HostDocument, SetupError, StageError, Told, env, handover, keys, measure,
+    requirements, storage,
 };
-use guest_files::{BootMode, HandOver, StageState};
+use guest_files::{BootMode, HandOver};
 use std::fmt;
 
 /// One stage of a boot.
@@ -154,7 +154,7 @@ fn done_before(document: &HostDocument, effects: &mut dyn Effects) -> Result<Opt
     })();
     found.map_err(|source| {
         let stage = Stage::HandOver;
-        effects.report(stage, StageState::Failed, &source.message, source.advice);
+        effects.report(stage, Told::Failed(&source));
         SetupError { stage, source }
     })
 }
@@ -165,14 +165,14 @@ fn stage<T>(
     stage: Stage,
     work: impl FnOnce(&mut dyn Effects) -> Result<(T, String), StageError>,
 ) -> Result<T, SetupError> {
-    effects.report(stage, StageState::Running, "", "");
+    effects.report(stage, Told::Running);
     match work(effects) {
         Ok((result, message)) => {
-            effects.report(stage, StageState::Done, &message, "");
+            effects.report(stage, Told::Done(&message));
             Ok(result)
         }
         Err(source) => {
-            effects.report(stage, StageState::Failed, &source.message, source.advice);
+            effects.report(stage, Told::Failed(&source));
             Err(SetupError { stage, source })
         }
     }

@@ -3,9 +3,20 @@
 
 use crate::{HostDocument, Stage, StageError};
 use guest_disk::Known;
-use guest_files::{GuestKeys, HandOver, KeyProviderInfo, KmsAccess, StageState, Storage};
+use guest_files::{GuestKeys, HandOver, KeyProviderInfo, KmsAccess, Storage};
 use kms_types::{AppId, DiskGeneration, EventLogEntry, InstanceId, UnixTime};
 use zeroize::Zeroizing;
+
+/// What is told of a stage.
+#[derive(Debug, Clone, Copy)]
+pub enum Told<'a> {
+    /// It begins.
+    Running,
+    /// It is done, with this result.
+    Done(&'a str),
+    /// It gave up.
+    Failed(&'a StageError),
+}
 
 /// The keys of one boot.
 pub struct BootKeys {
@@ -97,7 +108,7 @@ pub trait Effects {
     /// The time.
     fn now(&self) -> UnixTime;
     /// Tells how far the boot is. A report that cannot be delivered stops nothing.
-    fn report(&mut self, stage: Stage, state: StageState, message: &str, advice: &str);
+    fn report(&mut self, stage: Stage, told: Told<'_>);
     /// The events of RTMR3.
     ///
     /// # Errors

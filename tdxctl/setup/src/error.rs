@@ -1,18 +1,8 @@
 //! Why a boot stops. "Malformed", "refused" and "could not ask" are different kinds, all the way to the exit code.
 
 use crate::Stage;
+use guest_files::FailureKind;
 use std::error::Error;
-
-/// What kind of reason it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FailureKind {
-    /// An input is not what it should be.
-    Malformed,
-    /// A check failed, or somebody who was asked said no.
-    Refused,
-    /// Somebody or something could not be asked: a TD, a KMS, a disk. Trying again may help.
-    CouldNotAsk,
-}
 
 /// Why a stage gave up.
 #[derive(Debug, thiserror::Error)]

@@ -2,7 +2,7 @@
 
 use crate::{
     BootKeys, DirectoryStorage, Effects, HostDocument, KeyRequest, Machine, Platform, Stage, StageError,
-    StorageBackend, StorageRequest, directory::inside, error::chain, measure, requirements,
+    StorageBackend, StorageRequest, Told, directory::inside, error::chain, measure, requirements,
 };
 use guest_disk::marker::MarkerKey;
 use guest_files::{
@@ -391,12 +391,18 @@ impl Effects for Guest {
         UnixTime(now.map_or(0, |now| now.as_secs()))
     }
 
-    fn report(&mut self, stage: Stage, state: StageState, message: &str, advice: &str) {
+    fn report(&mut self, stage: Stage, told: Told<'_>) {
+        let (state, message, failure) = match told {
+            Told::Running => (StageState::Running, "", None),
+            Told::Done(message) => (StageState::Done, message, None),
+            Told::Failed(error) => (StageState::Failed, error.message.as_str(), Some(error)),
+        };
         let progress = Progress {
             stage: stage.as_str().to_owned(),
             state,
             message: message.to_owned(),
-            advice: advice.to_owned(),
+            kind: failure.map(|error| error.kind),
+            advice: failure.map_or("", |error| error.advice).to_owned(),
             time: self.now(),
         };
         // The boot goes on when nobody can be told of it; a full disk shows where it matters.

@@ -83,6 +83,7 @@ mod tests {
             stage: "keys".to_owned(),
             state: StageState::Running,
             message: message.to_owned(),
+            kind: None,
             advice: String::new(),
             time: UnixTime(7),
         }

@@ -61,6 +61,7 @@ mod tests {
             stage: "keys".to_owned(),
             state: StageState::Running,
             message,
+            kind: None,
             advice: String::new(),
             time: UnixTime(7),
         }

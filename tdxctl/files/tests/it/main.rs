@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use guest_files::{
-    BootMode, FileError, GuestKeys, GuestPaths, HandOver, HandOverVersion, KeyProviderInfo, Progress,
-    Registries, StageState, Storage, StorageKind, read_bounded, write_private,
+    BootMode, FailureKind, FileError, GuestKeys, GuestPaths, HandOver, HandOverVersion, KeyProviderInfo,
+    Progress, Registries, StageState, Storage, StorageKind, read_bounded, write_private,
 };
 use kms_types::{AppId, Blob, ComposeHash, InstanceId, KeyEpoch, OsImageHash, UnixTime};
 use kms_wire::SecretBytes;
@@ -83,6 +83,7 @@ fn documents_come_back_as_they_were() {
         stage: "keys".to_owned(),
         state: StageState::Failed,
         message: "denied".to_owned(),
+        kind: Some(FailureKind::Refused),
         advice: "ask the owner".to_owned(),
         time: UnixTime(5),
     };

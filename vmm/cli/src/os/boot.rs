@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     cli::{AcceleratorName, Boot, PlatformName},
-    exit::Refused,
+    exit::{Refused, Unreachable},
     output::{Output, line},
 };
 use anyhow::{Context, Result, bail};
@@ -139,8 +139,8 @@ fn verdict(ended: Result<Ended>, show: &Show, log: &Path, output: &Output) -> Re
         lines.get(from..).unwrap_or_default().join("\n")
     };
     let ended = ended.with_context(|| format!("the VM ended; it last printed:\n{}", last()))?;
-    if let Some(reason) = &show.failed {
-        return Err(Refused(format!("the guest gave up: {reason}")).into());
+    if let Some(failure) = &show.failed {
+        return Err(failure.error());
     }
     let word = match ended {
         Ended::PoweredOff => "powered off",
@@ -245,6 +245,24 @@ impl Stop {
     }
 }
 
+/// Why the guest's setup gave up, in its own words.
+#[derive(Debug)]
+struct Failure {
+    kind: String,
+    reason: String,
+}
+
+impl Failure {
+    fn error(&self) -> anyhow::Error {
+        let said = format!("the guest gave up: {}", self.reason);
+        match self.kind.as_str() {
+            "could_not_ask" => Unreachable(said).into(),
+            "malformed" => anyhow::anyhow!(said),
+            _ => Refused(said).into(),
+        }
+    }
+}
+
 /// What the user sees, with the seconds since the start.
 struct Show {
     begin: Instant,
@@ -252,7 +270,7 @@ struct Show {
     console: bool,
     lines: Lines,
     /// Why the guest's setup gave up, if it said so.
-    failed: Option<String>,
+    failed: Option<Failure>,
 }
 
 impl Show {
@@ -301,7 +319,10 @@ impl Show {
         };
         let (stage, state, message, advice) = (text("stage"), text("state"), text("message"), text("advice"));
         if state == "failed" {
-            self.failed = Some([message.as_str(), advice.as_str()].join(": "));
+            self.failed = Some(Failure {
+                kind: text("kind"),
+                reason: [message.as_str(), advice.as_str()].join(": "),
+            });
         }
         let shown = format!("{stage} {state}: {message}");
         self.say("guest", shown.trim_end_matches(": "), || {
@@ -337,5 +358,31 @@ impl Show {
             line(format!("{seconds:7.1} s  {what:<5} {text}").trim_end());
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_guest_that_gave_up_ends_with_the_code_of_its_reason() {
+        let report = |kind: Option<&str>| {
+            let mut report = json!({ "stage": "keys", "state": "failed", "message": "no", "advice": "ask" });
+            if let Some(kind) = kind {
+                report["kind"] = kind.into();
+            }
+            let mut show = Show::new(true, false);
+            show.report(report.as_object().unwrap().clone()).unwrap();
+            let error = show.failed.unwrap().error();
+            assert_eq!(error.to_string(), "the guest gave up: no: ask");
+            crate::exit::code(&error)
+        };
+        assert_eq!(report(Some("malformed")), 1);
+        assert_eq!(report(Some("refused")), 3);
+        assert_eq!(report(Some("could_not_ask")), 4);
+        // A kind nobody knows is a no.
+        assert_eq!((report(None), report(Some("other"))), (3, 3));
     }
 }
