@@ -66,7 +66,16 @@ pub(super) fn run(asked: &Explain, output: &Output) -> Result<()> {
     }
     if !found.right && found.machine.is_none() {
         output.waiting("other shapes");
-        search(&bench, &shown, shape, &mut found)?;
+        // The image's own first: for these it is meant, whatever the common ones are.
+        let mut shapes = image.image().shapes()?;
+        shapes.retain(|shape| possible(bench.measurer(), &shown, shape.memory()));
+        for shape in candidates(bench.measurer(), &shown, shape)? {
+            if !shapes.contains(&shape) {
+                shapes.push(shape);
+            }
+        }
+        shapes.retain(|other| *other != shape);
+        search(&bench, &shown, &shapes, &mut found);
     }
     let older = Older {
         mrtd: mrtd(
@@ -129,9 +138,9 @@ struct Found {
     machine: Option<&'static str>,
 }
 
-/// Tries shapes near the asked one first; only memory that the TD HOB in a log leaves possible.
-fn search(bench: &Bench<'_>, shown: &Shown, asked: Shape, found: &mut Found) -> Result<()> {
-    for shape in candidates(bench.measurer(), shown, asked)? {
+/// Tries shapes until one is right.
+fn search(bench: &Bench<'_>, shown: &Shown, shapes: &[Shape], found: &mut Found) {
+    for shape in shapes.iter().copied() {
         // This machine may not have the address space for it; what was not tried is not counted.
         let Ok(boot) = bench.boot(shape) else {
             continue;
@@ -149,10 +158,10 @@ fn search(bench: &Bench<'_>, shown: &Shown, asked: Shape, found: &mut Found) -> 
             break;
         }
     }
-    Ok(())
 }
 
-fn candidates(measurer: &Measurer<'_>, shown: &Shown, asked: Shape) -> Result<Vec<Shape>> {
+/// Whether what is shown can be of a VM with this memory.
+fn possible(measurer: &Measurer<'_>, shown: &Shown, memory: Memory) -> bool {
     let none = FwCfgDigests {
         settings: Vec::new(),
         loader: [0; 48],
@@ -160,24 +169,29 @@ fn candidates(measurer: &Measurer<'_>, shown: &Shown, asked: Shape) -> Result<Ve
         tables: [0; 48],
         smbios: [0; 48],
     };
+    let boot = measurer.boot(memory, &none);
+    boot.is_ok_and(|boot| shown.has_memory_of(&boot))
+}
+
+/// Common shapes, the asked one's memory and vCPUs first; only memory that what is shown leaves possible.
+fn candidates(measurer: &Measurer<'_>, shown: &Shown, asked: Shape) -> Result<Vec<Shape>> {
     let mut all = vec![asked.memory_mib()];
     all.extend(MEMORY.iter().filter(|mib| **mib != asked.memory_mib()));
-    let mut possible = Vec::new();
+    let mut likely = Vec::new();
     for mib in &all {
-        let boot = measurer.boot(Memory::mib(*mib)?, &none);
-        if boot.is_ok_and(|boot| shown.has_memory_of(&boot)) {
-            possible.push(*mib);
+        if possible(measurer, shown, Memory::mib(*mib)?) {
+            likely.push(*mib);
         }
     }
     let mut vcpus = vec![asked.vcpus()];
     vcpus.extend(VCPUS.iter().filter(|vcpus| **vcpus != asked.vcpus()));
     let mut shapes = Vec::new();
-    for mib in &possible {
+    for mib in &likely {
         for vcpus in &vcpus {
             shapes.push(Shape::new(*vcpus, *mib)?);
         }
     }
-    if possible.is_empty() {
+    if likely.is_empty() {
         // Another kernel: one dimension at a time.
         for vcpus in &vcpus {
             shapes.push(Shape::new(*vcpus, asked.memory_mib())?);

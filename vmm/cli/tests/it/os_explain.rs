@@ -2,7 +2,7 @@
 
 use crate::{fails, guest::Guest, kedge};
 use kms_types::{OsMeasurement, ReportData, Rtmr};
-use serde_json::Value;
+use serde_json::{Value, json};
 use soft_td::{PlatformConfig, PlatformSeed, SoftPlatform, TdConfig};
 use std::path::Path;
 use td_measure::{MeasuredBoot, MeasuredEvent};
@@ -113,6 +113,20 @@ async fn what_differs_is_named() {
             "{said}"
         );
     }
+
+    // A shape nobody else has, but the image names.
+    let description = guest.path("image.json");
+    let text = std::fs::read_to_string(&description).unwrap();
+    let mut image: Value = serde_json::from_str(&text).unwrap();
+    image["shapes"] = json!({ "vcpus": [1, 5], "memory_mib": [512, 640] });
+    std::fs::write(&description, image.to_string()).unwrap();
+    let odd = write("odd", &quote(measure(5, 640).registers()));
+    let (code, said) = explain(&guest, &["--quote", &odd]);
+    assert_eq!(
+        (code, &said["shape"]),
+        (Some(3), &json!({ "vcpus": 5, "memory_mib": 640 })),
+        "{said}"
+    );
 
     // Another command line: the register alone by a quote, the input by a log.
     let mut line = mine.clone();
